@@ -1,0 +1,74 @@
+"""Quefang: the application factory, wiring only."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+import config as settings_module
+
+
+def create_app(
+    settings: settings_module.Settings | None = None, *, with_back_office: bool = True, **overrides: Any
+) -> Flask:
+    """Return an application for *settings* (default: from the environment).
+
+    Workers leave the back office out. Keyword overrides replace single settings, for tests.
+    """
+    settings = settings or settings_module.load_settings()
+    app = Flask(__name__, instance_path=settings.INSTANCE_DIR)
+    app.config.from_object(settings)
+    app.config.update(overrides)
+    Path(app.config["INSTANCE_DIR"]).mkdir(mode=0o700, parents=True, exist_ok=True)
+    _init_extensions(app)
+    _init_gateways(app)
+    _register_entries(app, with_back_office)
+    if app.config["TRUSTED_PROXIES"]:
+        count = app.config["TRUSTED_PROXIES"]
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]
+    return app
+
+
+def _init_extensions(app: Flask) -> None:
+    from app import extensions, models
+    from app.models.scope import install_scope
+
+    extensions.keyring.configure(app.config["ENCRYPTION_KEYS"], app.config["HASH_KEY"])
+    extensions.configure_redis(app)
+    extensions.db.init_app(app)
+    with app.app_context():
+        extensions.prepare_engine(extensions.db.engine, app.config["DATABASE_LOCK_SECONDS"])
+        install_scope(extensions.db.session.session_factory.class_)
+    extensions.migrate.init_app(app, extensions.db, directory=str(Path(__file__).parent.parent / "migrations"))
+    extensions.csrf.init_app(app)
+    extensions.limiter.init_app(app)
+    assert models  # every table is known before anything runs
+
+
+def _init_gateways(app: Flask) -> None:
+    from app import extensions, gateways
+
+    gateways.configure(
+        gateways.GatewaySettings(
+            wechat_api_url=app.config["WECHAT_API_URL"],
+            wechat_pay_url=app.config["WECHAT_PAY_URL"],
+            timeout_seconds=app.config["GATEWAY_TIMEOUT_SECONDS"],
+            media_dir=Path(app.config["INSTANCE_DIR"]) / "media",
+            is_production=app.config["QUEFANG_MODE"] == "production",
+        ),
+        extensions.redis_holder.client,
+    )
+
+
+def _register_entries(app: Flask, with_back_office: bool) -> None:
+    from app import api, cli, views
+
+    cli.register_commands(app)
+    api.register_api(app)
+    if with_back_office:
+        views.register_back_office(app)
+    else:
+        views.register_languages(app)

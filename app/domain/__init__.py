@@ -1,0 +1,1 @@
+"""Plain Python rules of the product: no database, no network, no framework."""

@@ -1,0 +1,191 @@
+"""Framework objects made once and bound to an application by the factory."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import redis
+from cryptography.fernet import Fernet, MultiFernet
+from flask import Flask
+from flask_appbuilder import AppBuilder, Model
+from flask_appbuilder.models.sqla.base import SQLA
+from flask_limiter import Limiter
+from flask_limiter.util import get_remote_address
+from flask_migrate import Migrate
+from flask_wtf import CSRFProtect
+from sqlalchemy import Engine, MetaData, event
+
+from app.domain.actor import NO_STORES, StoreScope
+
+NAMING_CONVENTION = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+metadata: MetaData = Model.metadata
+metadata.naming_convention = NAMING_CONVENTION
+
+# FAB's own metadata, otherwise a generated migration would drop every FAB table.
+db = SQLA(metadata=metadata, session_options={"expire_on_commit": False})
+migrate = Migrate(compare_type=True, render_as_batch=True)
+csrf = CSRFProtect()
+limiter = Limiter(key_func=get_remote_address, in_memory_fallback_enabled=True)
+appbuilder = AppBuilder()
+
+
+class Keyring:
+    """Encrypts personal data at rest and makes keyed hashes for looking it up.
+
+    The first key encrypts, all keys decrypt, so keys can be rotated without losing a row.
+    """
+
+    def __init__(self) -> None:
+        self._fernet: MultiFernet | None = None
+        self._hash_key = b""
+
+    def configure(self, encryption_keys: list[str], hash_key: str) -> None:
+        """Derive the working keys from the configured secrets."""
+        self._fernet = MultiFernet([Fernet(self._derive(key)) for key in encryption_keys])
+        self._hash_key = hashlib.sha256(b"quefang-hash:" + hash_key.encode()).digest()
+
+    @staticmethod
+    def _derive(secret: str) -> bytes:
+        return base64.urlsafe_b64encode(hashlib.sha256(b"quefang-column:" + secret.encode()).digest())
+
+    def encrypt(self, text: str) -> str:
+        """Return the encrypted text (ASCII)."""
+        assert self._fernet is not None, "the keyring is configured by create_app"
+        return self._fernet.encrypt(text.encode()).decode("ascii")
+
+    def decrypt(self, token: str) -> str:
+        """Return the clear text; raises cryptography's InvalidToken when no key fits."""
+        assert self._fernet is not None, "the keyring is configured by create_app"
+        return self._fernet.decrypt(token.encode("ascii")).decode()
+
+    def keyed_hash(self, purpose: str, text: str) -> str:
+        """Return a hex HMAC-SHA256 of *text* that differs by *purpose*."""
+        return hmac.new(self._hash_key, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
+
+
+keyring = Keyring()
+
+
+class RedisHolder:
+    """The Redis connection with short time-outs: Redis may be gone, and nothing that sells may wait for it."""
+
+    def __init__(self) -> None:
+        self._client: redis.Redis | None = None
+
+    def configure(self, url: str, timeout_seconds: float) -> None:
+        """Remember the address; the connection is made at first use, after a fork."""
+        self._client = redis.Redis.from_url(
+            url,
+            socket_timeout=timeout_seconds,
+            socket_connect_timeout=timeout_seconds,
+            retry=None,
+            health_check_interval=0,
+        )
+
+    @property
+    def client(self) -> redis.Redis:
+        assert self._client is not None, "redis is configured by create_app"
+        return self._client
+
+
+redis_holder = RedisHolder()
+
+# The stores that ORM reads may return in this context; nobody sees anything until an entry point says so.
+_scope: ContextVar[StoreScope] = ContextVar("store_scope", default=NO_STORES)
+# How SQLite begins a transaction: a writer takes its lock at once, so that it waits instead of failing half-way.
+_sqlite_begin: ContextVar[str] = ContextVar("sqlite_begin", default="BEGIN")
+
+
+def current_scope() -> StoreScope:
+    """Return the store scope that reads are limited to."""
+    return _scope.get()
+
+
+def set_scope(scope: StoreScope) -> None:
+    """Limit reads of this context (request, job, command) to *scope*."""
+    _scope.set(scope)
+
+
+@contextmanager
+def use_scope(scope: StoreScope) -> Iterator[None]:
+    """Limit reads to *scope* inside the block."""
+    token = _scope.set(scope)
+    try:
+        yield
+    finally:
+        _scope.reset(token)
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Make transactions that begin inside the block writers from their start (SQLite)."""
+    token = _sqlite_begin.set("BEGIN IMMEDIATE")
+    try:
+        yield
+    finally:
+        _sqlite_begin.reset(token)
+
+
+def set_writing(is_writing: bool) -> None:
+    """As `writing`, for the rest of this context (a back-office request that posts a form)."""
+    _sqlite_begin.set("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+
+
+def prepare_engine(engine: Engine, lock_seconds: float) -> None:
+    """Set what each new connection of *engine* needs on its own database."""
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "connect", lambda connection, _: _prepare_sqlite(connection, lock_seconds))
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(_sqlite_begin.get()))
+    else:
+        event.listen(engine, "connect", lambda connection, _: _prepare_postgresql(connection, lock_seconds))
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, lock_seconds: float) -> None:
+    # The driver must not begin transactions by itself; the "begin" event does.
+    connection.isolation_level = None
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={int(lock_seconds * 1000)}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _prepare_postgresql(connection: Any, lock_seconds: float) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET TIME ZONE 'UTC'")
+        cursor.execute(f"SET lock_timeout = '{int(lock_seconds * 1000)}ms'")
+    connection.commit()
+
+
+def configure_redis(app: Flask) -> None:
+    """Bind Redis and the rate limiter to the application's settings."""
+    config = app.config
+    redis_holder.configure(config["REDIS_URL"], config["REDIS_TIMEOUT_SECONDS"])
+    config.setdefault("RATELIMIT_STORAGE_URI", _limiter_address(config["REDIS_URL"]))
+    config.setdefault(
+        "RATELIMIT_STORAGE_OPTIONS",
+        {
+            "socket_timeout": config["REDIS_TIMEOUT_SECONDS"],
+            "socket_connect_timeout": config["REDIS_TIMEOUT_SECONDS"],
+        },
+    )
+
+
+def _limiter_address(url: str) -> str:
+    """The limits library spells a socket address differently from redis-py."""
+    return "redis+" + url if url.startswith("unix://") else url

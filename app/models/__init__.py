@@ -1,0 +1,59 @@
+"""Tables, constraints and relationships; no decisions."""
+
+from app.models.bookings import Booking
+from app.models.campaigns import Campaign, CampaignBuyer, CampaignEvent, Team
+from app.models.customers import Customer, CustomerIdentity, CustomerSession, MessageConsent
+from app.models.notifications import Notification, NotificationTemplate, Recipient
+from app.models.operations import AuditEntry, IdempotencyKey, JobRun
+from app.models.orders import Order, OrderEvent, OrderLine, OrderSource
+from app.models.payments import ChannelCredential, Payment, PaymentCallback, Refund
+from app.models.pricing import BookingPolicy, BookingSession, DayKind, PriceKind, PriceRule, PriceScope
+from app.models.rooms import Facility, Room, RoomBlock, RoomFacility, RoomType
+from app.models.staff import Staff
+from app.models.stores import Media, MediaKind, OpeningHours, Store
+from app.models.vouchers import Redemption, RedemptionAttempt, Voucher
+
+__all__ = [
+    "AuditEntry",
+    "Booking",
+    "BookingPolicy",
+    "BookingSession",
+    "Campaign",
+    "CampaignBuyer",
+    "CampaignEvent",
+    "ChannelCredential",
+    "Customer",
+    "CustomerIdentity",
+    "CustomerSession",
+    "DayKind",
+    "Facility",
+    "IdempotencyKey",
+    "JobRun",
+    "Media",
+    "MediaKind",
+    "MessageConsent",
+    "Notification",
+    "NotificationTemplate",
+    "OpeningHours",
+    "Order",
+    "OrderEvent",
+    "OrderLine",
+    "OrderSource",
+    "Payment",
+    "PaymentCallback",
+    "PriceKind",
+    "PriceRule",
+    "PriceScope",
+    "Recipient",
+    "Redemption",
+    "RedemptionAttempt",
+    "Refund",
+    "Room",
+    "RoomBlock",
+    "RoomFacility",
+    "RoomType",
+    "Staff",
+    "Store",
+    "Team",
+    "Voucher",
+]

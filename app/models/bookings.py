@@ -1,0 +1,63 @@
+"""Bookings: the rows that occupy rooms, kept disjoint by the database itself."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.domain.states import BookingState
+from app.models.base import Base, Instant, MaybeInstant, reference
+from app.models.rooms import Room
+from app.models.scope import StoreScoped
+from app.models.stores import Store
+from app.models.types import UtcDateTime, labelled
+
+OVERLAP_CONSTRAINT = "ex_bookings_room_overlap"
+_OCCUPYING = "state IN ('held', 'reserved', 'in_use', 'ended')"
+
+
+class Booking(StoreScoped, Base):
+    """A span of a room, with its buffers in `busy_from_at`/`busy_until_at`.
+
+    Rows in an occupying state (held, reserved, in use, ended) never overlap in one room, buffers included:
+    PostgreSQL refuses with an exclusion constraint, SQLite with triggers, both named `ex_bookings_room_overlap`
+    (see docs/adr/0001). An ended booking still occupies its own past and its cleaning.
+    """
+
+    __tablename__ = "bookings"
+    __table_args__ = (
+        CheckConstraint("start_at < end_at", name="span_order"),
+        CheckConstraint("busy_from_at <= start_at AND busy_until_at >= end_at", name="busy_covers_span"),
+        Index(
+            "ix_bookings_room_busy",
+            "room_id",
+            "busy_until_at",
+            sqlite_where=text(_OCCUPYING),
+            postgresql_where=text(_OCCUPYING),
+        ),
+        Index(
+            "ix_bookings_hold_expiry",
+            "hold_expires_at",
+            sqlite_where=text("state = 'held'"),
+            postgresql_where=text("state = 'held'"),
+        ),
+        Index("ix_bookings_state_end_at", "state", "end_at"),
+    )
+
+    order_id: Mapped[int] = reference("orders.id")
+    store_id: Mapped[int] = reference("stores.id")
+    room_id: Mapped[int] = reference("rooms.id", index=False)
+    state: Mapped[BookingState] = mapped_column(labelled(BookingState, "state"))
+    start_at: Mapped[Instant]
+    end_at: Mapped[Instant]
+    busy_from_at: Mapped[Instant]
+    busy_until_at: Mapped[Instant]
+    hold_expires_at: Mapped[MaybeInstant]
+    checked_in_at: Mapped[MaybeInstant]
+    ended_at: Mapped[MaybeInstant]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    store: Mapped[Store] = relationship()
+    room: Mapped[Room] = relationship()

@@ -1,0 +1,143 @@
+"""Orders with their lines and their history."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import CheckConstraint, ColumnElement, Index, Integer, String, false, or_, select, text
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from app.domain.states import LabelledEnum, OrderKind, OrderStatus
+from app.models.base import Base, Instant, MaybeInstant, reference
+from app.models.bookings import Booking
+from app.models.campaigns import Campaign, Team, campaign_stores
+from app.models.customers import Customer
+from app.models.payments import Payment, Refund
+from app.models.scope import StoreScoped
+from app.models.stores import Store
+from app.models.types import JsonValue, UtcDateTime, labelled
+from app.models.vouchers import Voucher
+
+
+class OrderSource(LabelledEnum):
+    MINI_PROGRAM = ("mini_program", _l("Mini-program"), "green")
+    COUNTER = ("counter", _l("Counter"), "blue")
+    REDEMPTION = ("redemption", _l("Redemption desk"), "purple")
+
+
+class Order(StoreScoped, Base):
+    """What a customer owes and has paid; a booking order has bookings, a group-buy order has vouchers."""
+
+    __tablename__ = "orders"
+    __table_args__ = (
+        CheckConstraint("total_fen >= 0", name="total_range"),
+        CheckConstraint("paid_fen >= 0", name="paid_range"),
+        CheckConstraint("refunded_fen >= 0 AND refunded_fen <= paid_fen", name="refunded_range"),
+        CheckConstraint("base_fen + extra_fen - discount_fen = total_fen", name="total_sum"),
+        CheckConstraint("quantity >= 1 AND quantity <= 100", name="quantity_range"),
+        CheckConstraint("(kind = 'group_buy') = (campaign_id IS NOT NULL)", name="kind_campaign"),
+        Index("ix_orders_customer_created", "customer_id", "created_at"),
+        Index("ix_orders_store_created", "store_id", "created_at"),
+        Index("ix_orders_status_created", "status", "created_at"),
+        Index(
+            "ix_orders_expiry",
+            "expires_at",
+            sqlite_where=text("status = 'pending_payment'"),
+            postgresql_where=text("status = 'pending_payment'"),
+        ),
+    )
+
+    no: Mapped[str] = mapped_column(String(32), unique=True)
+    kind: Mapped[OrderKind] = mapped_column(labelled(OrderKind, "kind"))
+    status: Mapped[OrderStatus] = mapped_column(labelled(OrderStatus, "status"))
+    source: Mapped[OrderSource] = mapped_column(labelled(OrderSource, "source"), default=OrderSource.MINI_PROGRAM)
+    customer_id: Mapped[int | None] = reference("customers.id", nullable=True, index=False)
+    # Empty for group-buy orders of campaigns that several stores accept.
+    store_id: Mapped[int | None] = reference("stores.id", nullable=True, index=False)
+    campaign_id: Mapped[int | None] = reference("campaigns.id", nullable=True)
+    team_id: Mapped[int | None] = reference("teams.id", nullable=True)
+    shared_by_id: Mapped[int | None] = reference("customers.id", nullable=True, index=False)
+    quantity: Mapped[int] = mapped_column(Integer, default=1)
+    base_fen: Mapped[int] = mapped_column(Integer, default=0)
+    extra_fen: Mapped[int] = mapped_column(Integer, default=0)
+    # A positive amount that is taken off.
+    discount_fen: Mapped[int] = mapped_column(Integer, default=0)
+    total_fen: Mapped[int] = mapped_column(Integer, default=0)
+    paid_fen: Mapped[int] = mapped_column(Integer, default=0)
+    refunded_fen: Mapped[int] = mapped_column(Integer, default=0)
+    # Kept from the payment when the order was cancelled, by the frozen steps.
+    cancel_fee_fen: Mapped[int] = mapped_column(Integer, default=0)
+    # The policy as it was at purchase; later edits never touch the order.
+    policy: Mapped[dict[str, Any]] = mapped_column(JsonValue, default=dict)
+    note: Mapped[str] = mapped_column(String(200), default="")
+    created_at: Mapped[Instant]
+    expires_at: Mapped[MaybeInstant]
+    confirm_by_at: Mapped[MaybeInstant]
+    paid_at: Mapped[MaybeInstant]
+    finished_at: Mapped[MaybeInstant]
+
+    customer: Mapped[Customer | None] = relationship(foreign_keys=[customer_id])
+    store: Mapped[Store | None] = relationship()
+    campaign: Mapped[Campaign | None] = relationship()
+    team: Mapped[Team | None] = relationship()
+    lines: Mapped[list[OrderLine]] = relationship(back_populates="order", order_by="OrderLine.position")
+    events: Mapped[list[OrderEvent]] = relationship(back_populates="order", order_by="OrderEvent.id")
+    bookings: Mapped[list[Booking]] = relationship(order_by=Booking.id, backref="order")
+    payments: Mapped[list[Payment]] = relationship(order_by=Payment.id, backref="order")
+    refunds: Mapped[list[Refund]] = relationship(order_by=Refund.id, backref="order")
+    vouchers: Mapped[list[Voucher]] = relationship(
+        order_by=Voucher.id, backref="order", foreign_keys=[Voucher.order_id]
+    )
+
+    @classmethod
+    def store_scope_clause(cls, store_ids: frozenset[int]) -> ColumnElement[bool]:
+        """An order lies in scope by its store, or by a store of its campaign."""
+        if not store_ids:
+            return false()
+        campaigns = select(campaign_stores.c.campaign_id).where(campaign_stores.c.store_id.in_(store_ids))
+        return or_(cls.store_id.in_(store_ids), cls.campaign_id.in_(campaigns))
+
+    def __str__(self) -> str:
+        return self.no
+
+
+class OrderLine(Base):
+    """One line of an order: what, by which rule, how much; reductions are negative."""
+
+    __tablename__ = "order_lines"
+
+    order_id: Mapped[int] = reference("orders.id", ondelete="CASCADE")
+    position: Mapped[int] = mapped_column(Integer)
+    kind: Mapped[str] = mapped_column(String(16))
+    label: Mapped[str] = mapped_column(String(100))
+    # Not a foreign key: the line outlives its rule.
+    rule_id: Mapped[int | None] = mapped_column(Integer)
+    rule_version: Mapped[int | None] = mapped_column(Integer)
+    start_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    end_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    minutes: Mapped[int | None] = mapped_column(Integer)
+    unit_fen: Mapped[int | None] = mapped_column(Integer)
+    amount_fen: Mapped[int] = mapped_column(Integer)
+
+    order: Mapped[Order] = relationship(back_populates="lines")
+
+
+class OrderEvent(Base):
+    """One thing that happened to an order: when, what, by whom, why."""
+
+    __tablename__ = "order_events"
+
+    order_id: Mapped[int] = reference("orders.id", ondelete="CASCADE")
+    at: Mapped[Instant]
+    event: Mapped[str] = mapped_column(String(32))
+    from_status: Mapped[str | None] = mapped_column(String(32))
+    to_status: Mapped[str | None] = mapped_column(String(32))
+    actor_kind: Mapped[str] = mapped_column(String(16))
+    actor_id: Mapped[int | None] = mapped_column(Integer)
+    actor_name: Mapped[str] = mapped_column(String(64), default="")
+    reason: Mapped[str] = mapped_column(String(200), default="")
+    data: Mapped[dict[str, Any] | None] = mapped_column(JsonValue)
+
+    order: Mapped[Order] = relationship(back_populates="events")

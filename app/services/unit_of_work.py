@@ -1,0 +1,158 @@
+"""One transaction for each use case, with what the database refused turned into refusals of ours."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.exc import StaleDataError
+
+from app.domain.errors import (
+    Conflict,
+    DomainError,
+    InvalidTransition,
+    LimitReached,
+    RoomTaken,
+    SoldOut,
+    TeamFull,
+    Unavailable,
+)
+from app.extensions import db, writing
+from app.models.bookings import OVERLAP_CONSTRAINT
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_ACTIVE = "unit_of_work"
+_AFTER_COMMIT = "after_commit_calls"
+
+# The database has the last word; this is what its named constraints mean to people.
+CONSTRAINT_REFUSALS: dict[str, type[DomainError]] = {
+    OVERLAP_CONSTRAINT: RoomTaken,
+    "ck_campaigns_stock_not_oversold": SoldOut,
+    "ck_teams_not_overfull": TeamFull,
+    "ck_payments_refunds_within": LimitReached,
+    "uq_redemptions_reverses_id": InvalidTransition,
+}
+
+# Deadlock, serialisation failure and lock time-out: another try may well succeed.
+_RETRIED_SQLSTATES = {"40P01", "40001"}
+
+
+def session() -> Session:
+    """Return the session of this context."""
+    return db.session()
+
+
+def in_unit_of_work() -> bool:
+    """Tell whether a unit of work is open in this context."""
+    return bool(session().info.get(_ACTIVE))
+
+
+def after_commit(call: Callable[[], None]) -> None:
+    """Run *call* once the surrounding unit of work has been committed; drop it if it is rolled back."""
+    session().info.setdefault(_AFTER_COMMIT, []).append(call)
+
+
+def transactional(function: Callable[P, T]) -> Callable[P, T]:
+    """Run *function* in one transaction, or join the one that is already open.
+
+    A deadlock or serialisation failure is retried once with everything read again. Violations of named
+    constraints are raised as the DomainError that they mean; anything raised rolls everything back.
+    """
+
+    @functools.wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        if in_unit_of_work():
+            return function(*args, **kwargs)
+        return run_in_transaction(lambda: function(*args, **kwargs))
+
+    return run
+
+
+def run_in_transaction(work: Callable[[], T]) -> T:
+    """Run *work* as one unit of work; see `transactional`."""
+    try:
+        return _run_once(work)
+    except DBAPIError as error:
+        if not _is_retried(error):
+            raise refusal_of(error) from error
+        log.warning("transaction retried after %s", _sqlstate(error))
+    try:
+        return _run_once(work)
+    except DBAPIError as error:
+        raise refusal_of(error) from error
+
+
+def _run_once(work: Callable[[], T]) -> T:
+    current = session()
+    _end_open_reads(current)
+    current.info[_ACTIVE] = True
+    current.info[_AFTER_COMMIT] = []
+    try:
+        with writing():
+            result = work()
+            current.commit()
+    except StaleDataError as error:
+        current.rollback()
+        raise Conflict() from error
+    except BaseException:
+        current.rollback()
+        raise
+    finally:
+        current.info[_ACTIVE] = False
+        calls = current.info.pop(_AFTER_COMMIT, [])
+    for call in calls:
+        call()
+    return result
+
+
+def _end_open_reads(current: Session) -> None:
+    """A use case starts its own transaction: SQLite has to take the writer's lock at its very beginning."""
+    if current.new or current.dirty or current.deleted:
+        raise AssertionError("unsaved changes were left in the session before a use case")
+    if current.in_transaction():
+        current.rollback()
+    # What earlier requests of this context read may be stale by now.
+    current.expire_all()
+
+
+def savepoint_scope() -> Any:
+    """Return a context manager whose failure undoes only what it contains."""
+    return session().begin_nested()
+
+
+def constraint_name(error: DBAPIError) -> str | None:
+    """Return the name of the constraint or trigger that refused, where the driver tells or writes it."""
+    diagnostics = getattr(error.orig, "diag", None)
+    if diagnostics is not None and diagnostics.constraint_name:
+        return str(diagnostics.constraint_name)
+    text = str(error.orig)
+    return next((name for name in CONSTRAINT_REFUSALS if name in text), None)
+
+
+def refusal_of(error: DBAPIError) -> Exception:
+    """Return the refusal that a database error means, or the error itself."""
+    name = constraint_name(error)
+    if name in CONSTRAINT_REFUSALS:
+        return CONSTRAINT_REFUSALS[name]()
+    if isinstance(error, OperationalError) or _sqlstate(error) in _RETRIED_SQLSTATES | {"55P03"}:
+        return Unavailable()
+    return error
+
+
+def _is_retried(error: DBAPIError) -> bool:
+    if isinstance(error, IntegrityError):
+        return False
+    return _sqlstate(error) in _RETRIED_SQLSTATES
+
+
+def _sqlstate(error: DBAPIError) -> str | None:
+    return getattr(error.orig, "sqlstate", None)
+
