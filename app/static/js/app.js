@@ -1,0 +1,14 @@
+// Entry of every back-office page; each part works on the elements that are there.
+import { startConfirm } from "./confirm.js";
+import { enhanceFields } from "./fields.js";
+import { startFilters } from "./filters.js";
+import { startForms } from "./forms.js";
+import { startLists } from "./lists.js";
+import { startShell } from "./shell.js";
+
+startShell();
+startConfirm();
+startLists();
+startForms();
+startFilters();
+enhanceFields(document);
