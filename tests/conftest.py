@@ -1,0 +1,92 @@
+"""Fixtures: an application on each engine with an empty, migrated database, a frozen now, HTTP clients."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from flask_migrate import upgrade
+from sqlalchemy import text
+
+from app import create_app
+from app.domain.actor import ALL_STORES
+from app.extensions import db, metadata, use_scope
+from config import TestingSettings
+from tests import servers
+
+# Filled once by the back office; emptying them would cost every test a second.
+KEPT_TABLES = frozenset({"ab_permission", "ab_view_menu", "ab_permission_view", "ab_role", "ab_permission_view_role"})
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A database of this test process on each engine."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('sqlite') / 'test.db'}"
+        return
+    with servers.postgres_database(servers.start_postgres()) as url:
+        yield url.replace("postgresql://", "postgresql+psycopg://")
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    """A Redis of the test run."""
+    return servers.start_redis()
+
+
+@pytest.fixture(scope="session")
+def migrated_app(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+    """One application per engine, at the newest migration."""
+    app = make_app(database_url, redis_url, tmp_path_factory.mktemp("instance"))
+    with app.app_context():
+        upgrade()
+    yield app
+    with app.app_context():
+        db.engine.dispose()
+
+
+def make_app(database_url: str, redis_url: str, instance: Path, **overrides: object) -> Flask:
+    """Return an application in testing mode on the given servers."""
+    settings = TestingSettings()
+    settings.SQLALCHEMY_DATABASE_URI = database_url
+    settings.REDIS_URL = redis_url
+    settings.INSTANCE_DIR = str(instance)
+    return create_app(settings, **overrides)
+
+
+@pytest.fixture
+def app(migrated_app: Flask) -> Iterator[Flask]:
+    """The application with empty tables, its context pushed and all stores in scope."""
+    with migrated_app.app_context(), use_scope(ALL_STORES):
+        empty_tables()
+        yield migrated_app
+        db.session.remove()
+
+
+def empty_tables() -> None:
+    """Delete every row that tests write, on either engine."""
+    tables = [table.name for table in metadata.sorted_tables if table.name not in KEPT_TABLES]
+    with db.engine.connect() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(f"TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE"))
+        else:
+            connection.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+            for name in reversed(tables):
+                connection.exec_driver_sql(f"DELETE FROM {name}")
+        connection.commit()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    """An HTTP client of the application."""
+    return app.test_client()
+
+
+@pytest.fixture
+def now() -> datetime:
+    """Wednesday, 2026-03-04 12:00 in Shanghai."""
+    return datetime(2026, 3, 4, 4, 0, tzinfo=UTC)
