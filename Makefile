@@ -1,0 +1,48 @@
+# Every command of the house; `make` alone lists them.
+PYTHON ?= python3
+PY := .venv/bin/python
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help run test check prove fmt lock clean venv venv-dev system static
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: venv ## start everything (web, worker, scheduler, sandbox, Redis) on this machine
+	@exec $(PY) run.py
+
+test: venv-dev system static ## run every check and every test, installing what they need
+	@exec $(PY) -m scripts.run_tests -m "not prove"
+
+check: venv-dev static ## run the quick gate before a commit
+	@exec $(PY) -m pytest -q $(wildcard tests/architecture tests/domain)
+
+prove: venv-dev system ## run the proofs in full size (long)
+	@exec $(PY) -m scripts.run_tests -n 0 -m prove
+
+fmt: venv-dev ## format the code and mend what can be mended
+	@$(PY) -m ruff check --quiet --fix-only .
+	@$(PY) -m ruff format --quiet .
+
+lock: venv-dev ## pin requirements*.in anew, with hashes, for every supported Python
+	@exec $(PY) -m scripts.lock_requirements
+
+clean: ## remove caches and the virtual environment; the instance folder stays
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+
+venv:
+	@$(PYTHON) scripts/bootstrap_venv.py
+
+venv-dev:
+	@$(PYTHON) scripts/bootstrap_venv.py --dev
+
+system: venv-dev
+	@$(PY) -m scripts.bootstrap_system
+
+static: venv-dev
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --quiet --check .
+	@$(PY) -m mypy
+	@.venv/bin/lint-imports
+	@$(PY) -m scripts.check_sizes

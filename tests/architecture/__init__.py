@@ -1,0 +1,1 @@
+"""Rules of the house, checked on the files themselves."""
