@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -108,6 +108,11 @@ class BlockSpan:
 
     span: Span
     ref: str | None = None
+
+
+def fee_steps_of(rows: Iterable[Mapping[str, Any]]) -> tuple[FeeStep, ...]:
+    """Return the fee scale that is kept as rows of ``{"minutes_before": 120, "fee_percent": 0}``."""
+    return tuple(FeeStep(row["minutes_before"], row["fee_percent"]) for row in rows)
 
 
 def busy_span(policy: BookingPolicy, span: Span) -> Span:
