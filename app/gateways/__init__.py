@@ -1,0 +1,107 @@
+"""The outside world behind ports: services get every gateway from the functions here."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from app.gateways.ports import MediaStorage, MiniProgram, PaymentChannel, RoomControl
+from app.gateways.room_control import CodeRoomControl
+from app.gateways.storage import LocalMediaStorage
+from app.gateways.wechat import KeyValueStore, MiniProgramCredentials, WeChatMiniProgram
+from app.gateways.wechat_pay import WeChatPayChannel, WeChatPayCredentials
+
+__all__ = [
+    "GatewaySettings",
+    "MiniProgramCredentials",
+    "WeChatPayCredentials",
+    "configure",
+    "media_storage",
+    "mini_program",
+    "room_control",
+    "wechat_pay",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """Where the services live and how long to wait; credentials come from the database instead.
+
+    Raises ValueError for an address that is not http(s), and in production for one that is not https.
+    """
+
+    wechat_api_url: str
+    wechat_pay_url: str
+    timeout_seconds: float
+    media_dir: Path
+    is_production: bool
+
+    def __post_init__(self) -> None:
+        schemes = ("https://",) if self.is_production else ("https://", "http://")
+        for name in ("wechat_api_url", "wechat_pay_url"):
+            if not getattr(self, name).startswith(schemes):
+                raise ValueError(f"{name} must begin with {' or '.join(schemes)}")
+        if self.timeout_seconds <= 0:
+            raise ValueError("timeout_seconds must be more than 0")
+
+
+@dataclass
+class _Configured:
+    settings: GatewaySettings | None = None
+    redis_client: KeyValueStore | None = None
+
+
+_configured = _Configured()
+
+
+def configure(settings: GatewaySettings, redis_client: KeyValueStore | None = None) -> None:
+    """Set what all gateways share and forget those made before; *redis_client* needs short time-outs."""
+    _configured.settings = settings
+    _configured.redis_client = redis_client
+    mini_program.cache_clear()
+    wechat_pay.cache_clear()
+    # At DEBUG it writes whole addresses, and those of WeChat hold the app's secret and token.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
+
+
+def _settings() -> GatewaySettings:
+    if _configured.settings is None:
+        raise RuntimeError("the gateways are configured by create_app")
+    return _configured.settings
+
+
+@lru_cache(maxsize=16)
+def mini_program(credentials: MiniProgramCredentials) -> MiniProgram:
+    """Return the mini-program gateway of these credentials, one for each process."""
+    settings = _settings()
+    return WeChatMiniProgram(
+        credentials,
+        base_url=settings.wechat_api_url,
+        timeout_seconds=settings.timeout_seconds,
+        is_production=settings.is_production,
+        redis_client=_configured.redis_client,
+    )
+
+
+@lru_cache(maxsize=16)
+def wechat_pay(credentials: WeChatPayCredentials) -> PaymentChannel:
+    """Return the WeChat Pay gateway of these credentials, one for each process.
+
+    Raises GatewayRefused `credentials_invalid` when they cannot be used.
+    """
+    settings = _settings()
+    return WeChatPayChannel(
+        credentials, base_url=settings.wechat_pay_url, timeout_seconds=settings.timeout_seconds
+    )
+
+
+def room_control() -> RoomControl:
+    """Return the control of doors and power."""
+    return CodeRoomControl()
+
+
+def media_storage() -> MediaStorage:
+    """Return where pictures and videos are kept."""
+    return LocalMediaStorage(Path(_settings().media_dir))
