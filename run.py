@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import redis
+
 from scripts.instance import (
     InstanceError,
     development_secrets,
@@ -134,8 +136,9 @@ def supervise(supervisor: Supervisor, plan: Plan) -> int:
 def start_services(supervisor: Supervisor, plan: Plan) -> None:
     """Start what the product leans on: embedded Redis and the sandbox."""
     if plan.redis_command:
-        (plan.folder / "redis.sock").unlink(missing_ok=True)
         add(supervisor, plan, "redis", plan.redis_command)
+    complaint = "The embedded Redis does not answer" if plan.redis_command else "REDIS_URL does not answer"
+    supervisor.wait_for(lambda: redis_answers(plan.env["REDIS_URL"]), 15, complaint)
     if plan.sandbox_port:
         data = plan.folder / "sandbox"
         command = python("-m", "sandbox", "--port", str(plan.sandbox_port), "--data-dir", str(data))
@@ -177,6 +180,15 @@ def process(plan: Plan, name: str, command: list[str]) -> Process:
 def python(*arguments: str) -> list[str]:
     """Return a command for the Python that runs this."""
     return [sys.executable, *arguments]
+
+
+def redis_answers(url: str) -> bool:
+    """Tell whether a Redis answers at this address within two seconds."""
+    try:
+        with redis.Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2, retry=None) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
 
 
 def answers_ok(url: str) -> bool:

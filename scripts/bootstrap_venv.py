@@ -56,7 +56,7 @@ def create_venv():
 def install(names):
     """Install lock files; every download is checked against its hash."""
     print("Installing %s …" % " ".join(names), flush=True)
-    command = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
+    command = [PYTHON, "-m", "pip", "install", "-qq", "--disable-pip-version-check", "--no-input"]
     command += ["--require-hashes", "--root-user-action=ignore"]
     for name in names:
         command += ["--requirement", os.path.join(ROOT, name)]

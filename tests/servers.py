@@ -211,8 +211,13 @@ def start_postgres() -> str:
 
 
 def start_redis() -> str:
-    """Return the run's Redis: TEST_REDIS_URL, else a new one until this process ends."""
-    return os.environ.get("TEST_REDIS_URL") or _UNTIL_EXIT.enter_context(redis_server()).url
+    """Return the run's Redis: TEST_REDIS_URL, else a new one until this process ends.
+
+    Test processes that share one server get a database each.
+    """
+    url = os.environ.get("TEST_REDIS_URL") or _UNTIL_EXIT.enter_context(redis_server()).url
+    number = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    return f"{url.rpartition('/')[0]}/{number}"
 
 
 @contextmanager
