@@ -1,4 +1,4 @@
-"""Locks, taken once and in one order: rooms by id, campaign, team, order, payment, voucher (docs/locking.md)."""
+"""Locks, taken once and in one order: customer, rooms by id, campaign, team, order, payment, voucher (docs/locking.md)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 from sqlalchemy import select, update
 
-from app.models import Order, Room
+from app.domain.errors import NotFound
+from app.models import Customer, Order, Room
 from app.services.unit_of_work import session
 
 
@@ -33,3 +34,16 @@ def lock_order(order_id: int) -> Order:
         .with_for_update()
         .execution_options(populate_existing=True)
     ).scalar_one()
+
+
+def lock_customer(customer_id: int | None) -> Customer:
+    """Lock a customer, so that two requests of one person cannot both pass a limit; raises NotFound."""
+    customer = session().execute(
+        select(Customer)
+        .where(Customer.id == customer_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).scalar_one_or_none()
+    if customer is None:
+        raise NotFound()
+    return customer

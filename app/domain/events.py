@@ -1,0 +1,40 @@
+"""What the events of an order's timeline are called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import lazy_gettext as _l
+
+EVENT_LABELS: dict[str, Any] = {
+    "create": _l("Order created"),
+    "pay": _l("Order paid"),
+    "pay_failed": _l("Payment failed"),
+    "payment_succeeded": _l("Payment received"),
+    "confirm": _l("Booking confirmed"),
+    "refuse": _l("Booking refused"),
+    "cancel": _l("Order cancelled"),
+    "expire": _l("Time ran out"),
+    "rebook": _l("Room taken again after a late payment"),
+    "refund_late_payment": _l("Late payment is refunded"),
+    "check_in": _l("Checked in"),
+    "check_out": _l("Checked out"),
+    "end": _l("Time is over"),
+    "no_show": _l("Nobody came"),
+    "refund_approve": _l("Refund approved"),
+    "refund_created": _l("Refund started"),
+    "refund_succeeded": _l("Refund arrived"),
+    "refund_abnormal": _l("Refund needs attention"),
+    "refund_done": _l("Refund completed"),
+    "team_full": _l("Team is complete"),
+    "team_failed": _l("Team was not filled in time"),
+    "issue": _l("Vouchers issued"),
+    "redeem": _l("Voucher redeemed"),
+    "reverse": _l("Redemption reversed"),
+    "door_failed": _l("Door did not answer"),
+}
+
+
+def event_label(event: str) -> Any:
+    """Return the translated name of an event; an unknown one is shown as it is stored."""
+    return EVENT_LABELS.get(event, event)

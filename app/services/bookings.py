@@ -1,0 +1,228 @@
+"""Making bookings, letting holds run out, and what happens to a booking when its order is paid."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+
+from app.domain import booking_rules as rules
+from app.domain.actor import SYSTEM, Actor
+from app.domain.errors import Blacklisted, NotFound, RoomTaken, RuleRefused
+from app.domain.slots import Span, local_date, local_day
+from app.domain.states import OCCUPYING_STATES, BookingState, OrderKind, OrderStatus
+from app.models import Booking, Customer, Order, OrderSource
+from app.services import notifications, vouchers
+from app.services.locks import lock_customer, lock_order, lock_rooms
+from app.services.numbers import new_number
+from app.services.order_log import add_lines, move_order, record_event
+from app.services.quotes import BookingRequest, Offer, describe_policy, make_offer, with_alternatives
+from app.services.room_rules import RoomRules, load_occupancy, load_room
+from app.services.unit_of_work import session, transactional
+
+def create_booking(request: BookingRequest, *, note: str = "", actor: Actor, now: datetime) -> str:
+    """Hold a room for a customer and return the number of the new order.
+
+    With nothing due the order is confirmed at once. Raises every refusal of a quote, and of the customer:
+    Blacklisted, CustomerLimit; refusals carry alternatives. RoomTaken when somebody else was faster.
+    """
+    room = load_room(request.room_id)
+    try:
+        return _create_booking(request, room, note=note, actor=actor, now=now)
+    except (RuleRefused, RoomTaken) as refusal:
+        raise with_alternatives(refusal, request, room, now=now) from None
+
+
+@transactional
+def _create_booking(
+    request: BookingRequest, room: RoomRules, *, note: str, actor: Actor, now: datetime
+) -> str:
+    customer = lock_customer(actor.id)
+    lock_rooms([room.room_id])
+    release_stale_holds(room.room_id, now=now)
+    offer = make_offer(request, room, actor=actor, now=now)
+    check_customer(customer, offer, now=now)
+    order = save_order(
+        offer, customer_id=customer.id, source=OrderSource.MINI_PROGRAM, note=note, actor=actor, now=now
+    )
+    if offer.voucher is not None:
+        vouchers.lock_voucher(offer.voucher, order)
+    if order.total_fen == 0:
+        settle_paid(order, actor=actor, now=now)
+    return order.no
+
+
+def check_customer(customer: Customer, offer: Offer, *, now: datetime) -> None:
+    """Raise Blacklisted, or CustomerLimit for open holds or bookings on the day of the offer."""
+    if customer.is_blacklisted:
+        raise Blacklisted(data={"rule": "blacklist", "limit": None})
+    tz = offer.room.tz
+    day = local_day(local_date(offer.span.start_at, tz), tz)
+    mine = (
+        select(func.count())
+        .select_from(Booking)
+        .join(Order, Order.id == Booking.order_id)
+        .where(Order.customer_id == customer.id)
+    )
+    holds = mine.where(Booking.state == BookingState.HELD, Booking.hold_expires_at > now)
+    on_day = mine.where(
+        Booking.state.in_(OCCUPYING_STATES), Booking.start_at >= day.start_at, Booking.start_at < day.end_at
+    )
+    counts = session().execute(select(holds.scalar_subquery(), on_day.scalar_subquery())).one()
+    rules.check_customer_limits(offer.room.policy, open_holds=counts[0], bookings_that_day=counts[1])
+
+
+def save_order(
+    offer: Offer,
+    *,
+    customer_id: int | None,
+    source: OrderSource,
+    note: str = "",
+    actor: Actor,
+    now: datetime,
+) -> Order:
+    """Save an unpaid order with its lines and the held booking of an offer, inside the caller's transaction.
+
+    The caller holds the room's lock. Raises RoomTaken (through the constraint) when the room is occupied.
+    """
+    quote, policy = offer.quote, offer.room.policy
+    expires_at = now + timedelta(minutes=policy.hold_minutes)
+    order = Order(
+        no=new_number("B", now),
+        kind=OrderKind.BOOKING,
+        status=OrderStatus.PENDING_PAYMENT,
+        source=source,
+        customer_id=customer_id,
+        store_id=offer.room.store_id,
+        base_fen=quote.base_fen,
+        extra_fen=quote.extra_fen,
+        discount_fen=quote.discount_fen,
+        total_fen=quote.total_fen,
+        policy=describe_policy(policy),
+        note=note,
+        created_at=now,
+        expires_at=expires_at,
+    )
+    session().add(order)
+    session().flush()
+    add_lines(order, quote.lines, dict(quote.rule_versions))
+    session().add(new_booking(order, offer.room, offer.span, hold_expires_at=expires_at, now=now))
+    record_event(order, "create", actor=actor, now=now, target=OrderStatus.PENDING_PAYMENT)
+    # The room is taken here and now, so that a violation shows before anything else is done.
+    session().flush()
+    if quote.total_fen:
+        notifications.queue_notice("order_created", order=order, now=now)
+    return order
+
+
+def new_booking(
+    order: Order, room: RoomRules, span: Span, *, hold_expires_at: datetime, now: datetime
+) -> Booking:
+    """Return an unsaved held booking of *span* with the policy's buffers around it."""
+    busy = rules.busy_span(room.policy, span)
+    return Booking(
+        order_id=order.id,
+        store_id=room.store_id,
+        room_id=room.room_id,
+        state=BookingState.HELD,
+        start_at=span.start_at,
+        end_at=span.end_at,
+        busy_from_at=busy.start_at,
+        busy_until_at=busy.end_at,
+        hold_expires_at=hold_expires_at,
+        created_at=now,
+    )
+
+
+def settle_paid(order: Order, *, actor: Actor, now: datetime) -> None:
+    """Turn the hold of a fully paid order into a reservation and confirm it, unless staff have to.
+
+    The caller holds the locks of the room and the order.
+    """
+    booking = booking_of(order)
+    booking.state = BookingState.RESERVED
+    booking.hold_expires_at = None
+    minutes = order.policy["confirm_deadline_minutes"]
+    must_confirm = bool(order.policy["requires_confirmation"])
+    move_order(
+        order,
+        "pay",
+        OrderStatus.PAID,
+        actor=actor,
+        now=now,
+        paid_at=now,
+        expires_at=None,
+        confirm_by_at=now + timedelta(minutes=minutes) if must_confirm else None,
+    )
+    notifications.queue_notice("order_paid", order=order, now=now)
+    if not must_confirm:
+        move_order(order, "confirm", OrderStatus.AWAITING_USE, actor=SYSTEM, now=now)
+        notifications.queue_notice("booking_confirmed", order=order, now=now)
+
+
+def booking_of(order: Order) -> Booking:
+    """Return the booking of an order; raises NotFound for an order without one."""
+    booking = session().scalar(
+        select(Booking).where(Booking.order_id == order.id).order_by(Booking.id.desc()).limit(1)
+    )
+    if booking is None:
+        raise NotFound()
+    return booking
+
+
+def rebook(order: Order, *, actor: Actor, now: datetime) -> bool:
+    """Take the room again for an order whose hold was gone when its money came; tell whether it was free.
+
+    The caller holds the locks of the room and the order.
+    """
+    booking = booking_of(order)
+    if booking.end_at <= now or not is_still_free(booking, order, now=now):
+        return False
+    booking.state = BookingState.RESERVED
+    booking.hold_expires_at = None
+    move_order(order, "rebook", OrderStatus.PAID, actor=actor, now=now, paid_at=now, finished_at=None)
+    return True
+
+
+def is_still_free(booking: Booking, order: Order, *, now: datetime) -> bool:
+    """Tell whether nothing else occupies the room in the booking's time."""
+    busy = Span(booking.busy_from_at, booking.busy_until_at)
+    others, blocks = load_occupancy([booking.room_id], busy, now=now, except_order_id=order.id)[
+        booking.room_id
+    ]
+    core = Span(booking.start_at, booking.end_at)
+    return not others and not any(block.span.overlaps(core) for block in blocks)
+
+
+def release_stale_holds(room_id: int, *, now: datetime) -> None:
+    """Let go of this room's holds that have run out, so that expiry counts when somebody writes.
+
+    The caller holds the room's lock. A payment that is still on its way is closed by the job, and one that
+    succeeds all the same finds its room again or is refunded.
+    """
+    stale = session().scalars(
+        select(Booking).where(
+            Booking.room_id == room_id, Booking.state == BookingState.HELD, Booking.hold_expires_at <= now
+        )
+    )
+    for booking in stale.all():
+        expire_order(lock_order(booking.order_id), now=now)
+
+
+def expire_order(order: Order, *, now: datetime) -> None:
+    """Cancel an unpaid booking order whose time to pay is over; does nothing when it is no longer unpaid."""
+    if order.status is not OrderStatus.PENDING_PAYMENT:
+        return
+    release(order, BookingState.EXPIRED)
+    move_order(order, "expire", OrderStatus.CANCELLED, actor=SYSTEM, now=now, finished_at=now)
+    vouchers.unlock_vouchers(order)
+    notifications.queue_notice("order_expired", order=order, now=now)
+
+
+def release(order: Order, state: BookingState = BookingState.RELEASED) -> None:
+    """Free the room of an order that is not used."""
+    booking = booking_of(order)
+    if booking.state in (BookingState.HELD, BookingState.RESERVED):
+        booking.state = state
+        booking.hold_expires_at = None
+        session().flush()

@@ -1,0 +1,120 @@
+"""Leaving an order: what it costs by its frozen steps, and doing it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from app.domain.actor import Actor
+from app.domain.booking_rules import FeePreview, cancel_fee
+from app.domain.errors import InvalidTransition
+from app.domain.states import BookingState, OrderKind, OrderStatus
+from app.models import Booking, Order
+from app.services import bookings, group_orders, notifications, payments, refunds, vouchers
+from app.services.locks import lock_order, lock_rooms
+from app.services.order_log import move_order
+from app.services.orders import find_order
+from app.services.room_rules import fee_steps
+from app.services.unit_of_work import session, transactional
+
+PAID_STATES = (OrderStatus.PAID, OrderStatus.AWAITING_USE)
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """What leaving an order now means."""
+
+    fee_fen: int
+    refund_fen: int
+    step: dict[str, Any] | None
+
+
+def preview_cancel(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
+    """Return `{fee_fen, refund_fen, step}` of cancelling now; raises NotFound, InvalidTransition."""
+    order = session().get(Order, find_order(no, actor=actor), populate_existing=True)
+    assert order is not None
+    leaving = _leaving(order, now=now)
+    return {"fee_fen": leaving.fee_fen, "refund_fen": leaving.refund_fen, "step": leaving.step}
+
+
+def _leaving(order: Order, *, now: datetime) -> Leaving:
+    if order.status is OrderStatus.PENDING_PAYMENT:
+        return Leaving(0, order.paid_fen - order.refunded_fen, None)
+    if order.kind is OrderKind.GROUP_BUY or order.status not in PAID_STATES:
+        raise InvalidTransition(data={"event": "cancel", "status": str(order.status)})
+    steps = fee_steps(order.policy["cancel_steps"])
+    start_at = bookings.booking_of(order).start_at
+    preview: FeePreview = cancel_fee(steps, order.paid_fen - order.refunded_fen, start_at, now)
+    step = preview.step and {
+        "minutes_before": preview.step.minutes_before,
+        "fee_percent": preview.step.fee_percent,
+    }
+    return Leaving(preview.fee_fen, preview.refund_fen, step)
+
+
+def cancel_order(no: str, *, reason: str = "", actor: Actor, now: datetime) -> None:
+    """Cancel an order, free what it holds and refund what its policy gives back.
+
+    An open payment is closed at the service first; one that has been paid in the meantime counts as paid.
+    Raises NotFound, InvalidTransition.
+    """
+    order_id = find_order(no, actor=actor)
+    payments.close_open_payments(order_id, now=now)
+    _cancel(order_id, reason=reason, actor=actor, now=now)
+
+
+@transactional
+def _cancel(order_id: int, *, reason: str, actor: Actor, now: datetime) -> None:
+    lock_rooms(session().scalars(select(Booking.room_id).where(Booking.order_id == order_id)).all())
+    order = lock_order(order_id)
+    leaving = _leaving(order, now=now)
+    if order.kind is OrderKind.GROUP_BUY:
+        group_orders.give_back(order)
+    else:
+        bookings.release(order, BookingState.RELEASED)
+        vouchers.unlock_vouchers(order)
+    leave(order, "cancel", leaving, reason=reason, actor=actor, now=now)
+    notifications.queue_notice("order_cancelled", order=order, now=now)
+
+
+def leave(order: Order, event: str, leaving: Leaving, *, reason: str, actor: Actor, now: datetime) -> None:
+    """Move the order by *event* to refunding or cancelled, and create the refund."""
+    move_order(
+        order,
+        event,
+        OrderStatus.REFUNDING if leaving.refund_fen else OrderStatus.CANCELLED,
+        actor=actor,
+        now=now,
+        reason=reason,
+        data={"fee_fen": leaving.fee_fen, "refund_fen": leaving.refund_fen},
+        cancel_fee_fen=leaving.fee_fen,
+        finished_at=now,
+        expires_at=None,
+        confirm_by_at=None,
+    )
+    if leaving.refund_fen:
+        refunds.refund_order(order, leaving.refund_fen, reason=reason or event, actor=actor, now=now)
+
+
+@transactional
+def refuse_order(no: str, *, reason: str, actor: Actor, now: datetime) -> None:
+    """Refuse a paid booking that staff have to confirm: everything goes back. Raises InvalidTransition."""
+    order_id = find_order(no, actor=actor)
+    lock_rooms(session().scalars(select(Booking.room_id).where(Booking.order_id == order_id)).all())
+    order = lock_order(order_id)
+    bookings.release(order)
+    vouchers.unlock_vouchers(order)
+    leaving = Leaving(0, order.paid_fen - order.refunded_fen, None)
+    leave(order, "refuse", leaving, reason=reason, actor=actor, now=now)
+    notifications.queue_notice("booking_refused", order=order, variables={"reason": reason}, now=now)
+
+
+@transactional
+def confirm_order(no: str, *, actor: Actor, now: datetime) -> None:
+    """Confirm a paid booking by hand; raises NotFound, InvalidTransition."""
+    order = lock_order(find_order(no, actor=actor))
+    move_order(order, "confirm", OrderStatus.AWAITING_USE, actor=actor, now=now, confirm_by_at=None)
+    notifications.queue_notice("booking_confirmed", order=order, now=now)

@@ -1,0 +1,164 @@
+"""What happens to bookings because time passes; every job may run twice or late without harm."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+
+from app.domain.actor import SYSTEM
+from app.domain.errors import DomainError
+from app.domain.states import BookingState, OrderKind, OrderStatus
+from app.models import Booking, Order
+from app.services import bookings, cancellations, notifications, payments
+from app.services.locks import lock_order, lock_rooms
+from app.services.order_log import move_order
+from app.services.stays import end_booking, finish
+from app.services.unit_of_work import session, transactional
+
+log = logging.getLogger(__name__)
+
+# Minutes before the end at which customer and shop are warned.
+WARNING_MINUTES = (30, 15, 5)
+STARTING_SOON_MINUTES = 30
+
+
+def _each(ids: Sequence[int], work: Callable[[int], Any]) -> int:
+    """Do *work* for every id on its own, so that one that is refused holds up nobody; return how many worked."""
+    count = 0
+    for order_id in ids:
+        try:
+            count += bool(work(order_id))
+        except DomainError as refusal:
+            log.warning("order %s is tried again: %s", order_id, refusal.code)
+    return count
+
+
+def expire_holds(*, now: datetime, limit: int = 200) -> int:
+    """Expire the bookings that were not paid in time; the provider's order is closed before the room is free."""
+    due = session().scalars(
+        select(Order.id)
+        .where(
+            Order.kind == OrderKind.BOOKING,
+            Order.status == OrderStatus.PENDING_PAYMENT,
+            Order.expires_at <= now,
+        )
+        .order_by(Order.expires_at)
+        .limit(limit)
+    )
+
+    def expire(order_id: int) -> bool:
+        return payments.close_open_payments(order_id, now=now) and _expire_hold(order_id, now=now)
+
+    return _each(due.all(), expire)
+
+
+@transactional
+def _expire_hold(order_id: int, *, now: datetime) -> bool:
+    order = _lock(order_id)
+    if order.status is not OrderStatus.PENDING_PAYMENT or order.expires_at is None or order.expires_at > now:
+        return False
+    bookings.expire_order(order, now=now)
+    return True
+
+
+def _lock(order_id: int) -> Order:
+    lock_rooms(session().scalars(select(Booking.room_id).where(Booking.order_id == order_id)).all())
+    return lock_order(order_id)
+
+
+def advance_bookings(*, now: datetime, limit: int = 500) -> int:
+    """Finish what is over: stays come to their end, bookings that nobody came for are completed."""
+    due = session().scalars(
+        select(Booking.order_id)
+        .where(Booking.state.in_((BookingState.IN_USE, BookingState.RESERVED)), Booking.end_at <= now)
+        .order_by(Booking.end_at)
+        .limit(limit)
+    )
+    return _each(due.all(), lambda order_id: _advance(order_id, now=now)) + refuse_overdue(now=now)
+
+
+@transactional
+def _advance(order_id: int, *, now: datetime) -> bool:
+    order = _lock(order_id)
+    booking = bookings.booking_of(order)
+    if booking.end_at > now:
+        return False
+    if order.status is OrderStatus.IN_USE:
+        finish(order, booking, "end", actor=SYSTEM, now=now)
+        return True
+    if order.status is OrderStatus.AWAITING_USE:
+        move_order(order, "no_show", OrderStatus.COMPLETED, actor=SYSTEM, now=now, finished_at=now)
+        end_booking(order, booking, now=now)
+        return True
+    return False
+
+
+def refuse_overdue(*, now: datetime, limit: int = 200) -> int:
+    """Refund the paid bookings that staff did not confirm by their deadline."""
+    due = session().scalars(
+        select(Order.no)
+        .where(Order.status == OrderStatus.PAID, Order.confirm_by_at <= now)
+        .order_by(Order.confirm_by_at)
+        .limit(limit)
+    )
+    count = 0
+    for no in due.all():
+        try:
+            cancellations.refuse_order(no, reason="not confirmed in time", actor=SYSTEM, now=now)
+            count += 1
+        except DomainError as refusal:
+            log.warning("order %s is tried again: %s", no, refusal.code)
+    return count
+
+
+def queue_warnings(*, now: datetime) -> int:
+    """Announce starts in 30 minutes and ends in 30, 15 and 5 minutes, each once."""
+    count = 0
+    for minutes in WARNING_MINUTES:
+        count += _warn_of_end(minutes, now=now)
+    return count + _warn_of_start(now=now)
+
+
+@transactional
+def _warn_of_end(minutes: int, *, now: datetime) -> int:
+    orders = _due_orders(BookingState.IN_USE, Booking.end_at, minutes, now)
+    for order, end_at in orders:
+        notifications.queue_notice(
+            "ending_soon",
+            order=order,
+            occurrence=f"{minutes}:{end_at:%Y%m%d%H%M}",
+            variables={"minutes": minutes},
+            expires_at=end_at,
+            now=now,
+        )
+    return len(orders)
+
+
+@transactional
+def _warn_of_start(*, now: datetime) -> int:
+    orders = _due_orders(BookingState.RESERVED, Booking.start_at, STARTING_SOON_MINUTES, now)
+    for order, start_at in orders:
+        notifications.queue_notice(
+            "starting_soon",
+            order=order,
+            occurrence=f"{start_at:%Y%m%d%H%M}",
+            variables={"minutes": STARTING_SOON_MINUTES},
+            expires_at=start_at,
+            now=now,
+        )
+    return len(orders)
+
+
+def _due_orders(state: BookingState, column: Any, minutes: int, now: datetime) -> list[tuple[Order, datetime]]:
+    """Return the orders whose instant came within *minutes* during the last two minutes of the clock."""
+    edge = now + timedelta(minutes=minutes)
+    rows = session().execute(
+        select(Order, column)
+        .join(Booking, Booking.order_id == Order.id)
+        .where(Booking.state == state, column > edge - timedelta(minutes=2), column <= edge)
+    )
+    return [(row[0], row[1]) for row in rows.all()]

@@ -1,0 +1,246 @@
+"""Reading orders: who may, which, and everything that is shown of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import select
+from sqlalchemy.orm import joinedload, selectinload
+
+from app.domain.actor import Actor
+from app.domain.errors import InvalidField, NotFound
+from app.domain.events import event_label
+from app.domain.states import OrderKind, OrderStatus
+from app.models import Booking, Order, Payment, Refund, Voucher
+from app.services import vouchers
+from app.services.unit_of_work import session
+
+DEFAULT_ZONE = ZoneInfo("Asia/Shanghai")
+# What is still owed on these is nothing, whatever their sums say.
+SETTLED = (OrderStatus.CANCELLED, OrderStatus.REFUNDING, OrderStatus.REFUNDED, OrderStatus.EXPIRED)
+
+
+def find_own_order(no: str, *, customer_id: int | None) -> int:
+    """Return the id of a customer's own order; raises NotFound, also for somebody else's."""
+    order_id = session().scalar(
+        select(Order.id).where(Order.no == no, Order.customer_id == customer_id, Order.customer_id.is_not(None))
+    )
+    if order_id is None:
+        raise NotFound()
+    return order_id
+
+
+def find_order(no: str, *, actor: Actor) -> int:
+    """Return the id of an order that the actor may touch: the customer's own, or one in the staff's scope."""
+    if actor.is_customer:
+        return find_own_order(no, customer_id=actor.id)
+    query = select(Order.id).where(Order.no == no)
+    if not actor.scope.is_all:
+        query = query.where(Order.store_scope_clause(actor.scope.store_ids))
+    order_id = session().scalar(query)
+    if order_id is None:
+        raise NotFound()
+    return order_id
+
+
+def get_order(no: str, *, customer_id: int, now: datetime) -> dict[str, Any]:
+    """Return a customer's own order as the JSON interface shows it; raises NotFound."""
+    orders = _load(Order.no == no, Order.customer_id == customer_id)
+    if not orders:
+        raise NotFound()
+    return describe_order(orders[0], now=now)
+
+
+def list_orders(
+    *,
+    customer_id: int,
+    now: datetime,
+    status: str | None = None,
+    kind: str | None = None,
+    after_id: int | None = None,
+    limit: int = 20,
+) -> list[dict[str, Any]]:
+    """Return a customer's orders, the newest first, each with its `id` for the next page's cursor."""
+    conditions: list[Any] = [Order.customer_id == customer_id]
+    if status is not None:
+        conditions.append(Order.status == _member(OrderStatus, "status", status))
+    if kind is not None:
+        conditions.append(Order.kind == _member(OrderKind, "kind", kind))
+    if after_id is not None:
+        conditions.append(Order.id < after_id)
+    return [describe_order(order, now=now) | {"id": order.id} for order in _load(*conditions, limit=limit)]
+
+
+def _member(enum: Any, field: str, value: str) -> Any:
+    try:
+        return enum(value)
+    except ValueError:
+        raise InvalidField.of(field, _l("This value is not known.")) from None
+
+
+def _load(*conditions: Any, limit: int | None = None) -> Sequence[Order]:
+    query = (
+        select(Order)
+        .where(*conditions)
+        .order_by(Order.id.desc())
+        .limit(limit)
+        .options(
+            joinedload(Order.store),
+            selectinload(Order.lines),
+            selectinload(Order.events),
+            selectinload(Order.payments),
+            selectinload(Order.refunds),
+            selectinload(Order.vouchers),
+            selectinload(Order.bookings).joinedload(Booking.room),
+        )
+        .execution_options(populate_existing=True)
+    )
+    return session().scalars(query).all()
+
+
+def due_fen(order: Order) -> int:
+    """Return what is still to be paid, in fen."""
+    if order.status in SETTLED:
+        return 0
+    return max(0, order.total_fen - order.paid_fen + order.refunded_fen)
+
+
+def describe_order(order: Order, *, now: datetime) -> dict[str, Any]:
+    """Return everything that a customer is shown of an order."""
+    zone = ZoneInfo(order.store.time_zone) if order.store else DEFAULT_ZONE
+    booking = order.bookings[-1] if order.bookings else None
+    return {
+        "no": order.no,
+        "kind": order.kind.value,
+        "status": order.status.value,
+        "status_label": order.status.label,
+        "store": _brief(order.store),
+        "room": _brief(booking and booking.room),
+        "start_at": _local(booking and booking.start_at, zone),
+        "end_at": _local(booking and booking.end_at, zone),
+        "campaign_id": order.campaign_id,
+        "quantity": order.quantity,
+        "team_id": order.team_id,
+        "lines": [_line(line, zone) for line in order.lines],
+        "base_fen": order.base_fen,
+        "extra_fen": order.extra_fen,
+        "discount_fen": order.discount_fen,
+        "total_fen": order.total_fen,
+        "paid_fen": order.paid_fen,
+        "refunded_fen": order.refunded_fen,
+        "due_fen": due_fen(order),
+        "note": order.note,
+        "created_at": _local(order.created_at, zone),
+        "expires_at": _local(order.expires_at, zone),
+        "policy": order.policy or None,
+        "payments": [_payment(payment, zone) for payment in order.payments],
+        "refunds": [_refund(refund) for refund in order.refunds],
+        "vouchers": _vouchers(order),
+        "timeline": [_event(event, zone) for event in order.events],
+        "actions": customer_actions(order, booking, now=now),
+    }
+
+
+def _brief(row: Any) -> dict[str, Any] | None:
+    return None if row is None else {"id": row.id, "name": row.name}
+
+
+def _local(at: datetime | None, zone: ZoneInfo) -> datetime | None:
+    return None if at is None else at.astimezone(zone)
+
+
+def _line(line: Any, zone: ZoneInfo) -> dict[str, Any]:
+    return {
+        "kind": line.kind,
+        "label": line.label,
+        "rule_id": line.rule_id,
+        "start_at": _local(line.start_at, zone),
+        "end_at": _local(line.end_at, zone),
+        "minutes": line.minutes,
+        "unit_fen": line.unit_fen,
+        "amount_fen": line.amount_fen,
+    }
+
+
+def _payment(payment: Payment, zone: ZoneInfo) -> dict[str, Any]:
+    return {
+        "payment_no": payment.payment_no,
+        "channel": payment.channel.value,
+        "status": payment.status.value,
+        "amount_fen": payment.amount_fen,
+        "paid_at": _local(payment.paid_at, zone),
+    }
+
+
+def _refund(refund: Refund) -> dict[str, Any]:
+    return {
+        "refund_no": refund.refund_no,
+        "status": refund.status.value,
+        "amount_fen": refund.amount_fen,
+        "route": refund.route,
+    }
+
+
+def _vouchers(order: Order) -> list[dict[str, Any]]:
+    """A group-buy order shows the vouchers it bought, a booking the voucher that pays it."""
+    rows: Sequence[Voucher] = order.vouchers
+    if order.kind is OrderKind.BOOKING:
+        rows = vouchers.vouchers_of_booking(order)
+    return [vouchers.describe_brief(voucher) for voucher in rows]
+
+
+def _event(event: Any, zone: ZoneInfo) -> dict[str, Any]:
+    return {
+        "at": _local(event.at, zone),
+        "actor": event.actor_kind,
+        "event": event.event,
+        "text": event_label(event.event),
+    }
+
+
+def customer_actions(order: Order, booking: Booking | None, *, now: datetime) -> list[dict[str, Any]]:
+    """Return what the customer may do next, each with the reason why not; an empty reason is null."""
+    checks = [
+        ("pay", _refuse_pay(order, now)),
+        ("cancel", _refuse_cancel(order)),
+    ]
+    if booking is not None:
+        checks += [
+            ("check_in", refuse_check_in(order, booking, now)),
+            ("check_out", None if order.status is OrderStatus.IN_USE else _l("The room is not in use.")),
+        ]
+    return [{"name": name, "allowed": reason is None, "reason": reason} for name, reason in checks]
+
+
+def _refuse_pay(order: Order, now: datetime) -> Any:
+    if order.status is not OrderStatus.PENDING_PAYMENT:
+        return _l("Nothing is to be paid.")
+    if order.expires_at is not None and order.expires_at <= now:
+        return _l("The time to pay is over.")
+    return None
+
+
+def _refuse_cancel(order: Order) -> Any:
+    if order.kind is OrderKind.GROUP_BUY:
+        is_open = order.status is OrderStatus.PENDING_PAYMENT
+    else:
+        is_open = order.status in (OrderStatus.PENDING_PAYMENT, OrderStatus.PAID, OrderStatus.AWAITING_USE)
+    return None if is_open else _l("This order cannot be cancelled any more.")
+
+
+def refuse_check_in(order: Order, booking: Booking, now: datetime) -> Any:
+    """Return why a customer cannot check in yet or any more, or None."""
+    if order.status is not OrderStatus.AWAITING_USE:
+        return _l("The order is not awaiting use.")
+    early = timedelta(minutes=order.policy["check_in_early_minutes"])
+    if now < booking.start_at - early:
+        return _l("Check-in opens %(minutes)s minutes before the start.", minutes=early // timedelta(minutes=1))
+    if now >= booking.end_at:
+        return _l("The booked time is over.")
+    return None
+
+

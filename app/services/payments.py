@@ -1,0 +1,375 @@
+"""Collecting money: starting payments, and applying what the payment service says exactly once."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import select
+
+from app.domain.actor import PAYMENT_SERVICE, Actor
+from app.domain.errors import InvalidField, InvalidTransition, NotFound, Unavailable
+from app.domain.states import PAYMENT, BookingState, OrderKind, OrderStatus, PaymentChannel, PaymentStatus
+from app.domain.states import check_transition
+from app.gateways.ports import (
+    CallbackHeaders,
+    CallbackInvalid,
+    GatewayRefused,
+    GatewayUnavailable,
+    PaymentFacts,
+    PaymentRequest,
+)
+from app.models import Booking, CustomerIdentity, Order, Payment
+from app.services import bookings, channels, group_orders, notifications, refunds
+from app.services.callbacks import CallbackRefused, keep_callback
+from app.services.locks import lock_order, lock_rooms
+from app.services.numbers import new_number
+from app.services.order_log import record_event
+from app.services.orders import find_order, find_own_order
+from app.services.unit_of_work import session, transactional
+
+log = logging.getLogger(__name__)
+
+WECHAT_KINDS = {PaymentChannel.WECHAT_JSAPI: "jsapi", PaymentChannel.WECHAT_NATIVE: "native"}
+# How long after its creation a payment that stays silent is asked about, the last step repeated.
+QUERY_AFTER_SECONDS = (15, 30, 60, 120, 300)
+# A provider that cannot be reached holds a room at most this long beyond its hold.
+CLOSE_GRACE = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """A saved payment and what the service needs to know about it."""
+
+    id: int
+    request: PaymentRequest
+
+
+def start_payment(no: str, *, channel: str, actor: Actor, now: datetime) -> dict[str, Any]:
+    """Begin to collect what an order owes and return `{payment_no, channel, params}`.
+
+    An unfinished attempt on the same channel is continued under its number, so that a repeated tap never pays
+    twice. Raises NotFound for a foreign order, InvalidField for an unknown channel, InvalidTransition when
+    nothing is to be paid, Unavailable when the service does not answer.
+    """
+    kind = _channel(channel)
+    attempt = _save_attempt(no, kind, actor=actor, now=now)
+    try:
+        params = channels.payment_channel(kind).create_payment(attempt.request)
+    except GatewayUnavailable as error:
+        raise Unavailable(_l("The payment service does not answer. Please try again.")) from error
+    except GatewayRefused as refusal:
+        log.warning("payment %s refused: %s", attempt.request.payment_no, refusal.code)
+        _settle_refused(attempt.id, now=now)
+        raise Unavailable(_l("The payment service refused. Please try again.")) from refusal
+    return {"payment_no": attempt.request.payment_no, "channel": kind.value, "params": params}
+
+
+def _channel(channel: str) -> PaymentChannel:
+    try:
+        return PaymentChannel(channel)
+    except ValueError:
+        raise InvalidField.of("channel", _l("This way of paying is not offered.")) from None
+
+
+@transactional
+def _save_attempt(no: str, channel: PaymentChannel, *, actor: Actor, now: datetime) -> _Attempt:
+    order = lock_order(find_order(no, actor=actor))
+    due_fen = order.total_fen - order.paid_fen
+    is_payable = order.status is OrderStatus.PENDING_PAYMENT and order.expires_at is not None
+    if not is_payable or due_fen <= 0 or order.expires_at <= now:  # type: ignore[operator]
+        raise InvalidTransition(data={"event": "pay", "status": str(order.status)})
+    payment = session().scalar(
+        select(Payment).where(
+            Payment.order_id == order.id,
+            Payment.channel == channel,
+            Payment.status == PaymentStatus.PENDING,
+        )
+    )
+    if payment is None or payment.amount_fen != due_fen:
+        payment = _new_payment(order, channel, due_fen, now)
+    return _Attempt(payment.id, _request_of(payment, order))
+
+
+def _new_payment(order: Order, channel: PaymentChannel, due_fen: int, now: datetime) -> Payment:
+    assert order.expires_at is not None
+    payment = Payment(
+        payment_no=new_number("P", now),
+        order_id=order.id,
+        channel=channel,
+        status=PaymentStatus.PENDING,
+        amount_fen=due_fen,
+        created_at=now,
+        expires_at=order.expires_at,
+        next_query_at=now + timedelta(seconds=QUERY_AFTER_SECONDS[0]),
+    )
+    session().add(payment)
+    session().flush()
+    return payment
+
+
+def _request_of(payment: Payment, order: Order) -> PaymentRequest:
+    openid = session().scalar(
+        select(CustomerIdentity.subject).where(
+            CustomerIdentity.customer_id == order.customer_id,
+            CustomerIdentity.channel == "wechat",
+            CustomerIdentity.app_id == channels.wechat_app_id(),
+        )
+    )
+    return PaymentRequest(
+        payment_no=payment.payment_no,
+        amount_fen=payment.amount_fen,
+        description=f"{order.store or order.campaign or ''} {order.no}".strip()[:40],
+        openid=openid,
+        expires_at=payment.expires_at,
+        notify_url=channels.notify_url("payments"),
+        kind=WECHAT_KINDS[payment.channel],  # type: ignore[arg-type]
+    )
+
+
+@transactional
+def _settle_refused(payment_id: int, *, now: datetime) -> None:
+    payment = _lock_payment(payment_id)
+    if payment.status is PaymentStatus.PENDING:
+        payment.status = PaymentStatus.FAILED
+        payment.closed_at = now
+        payment.next_query_at = None
+
+
+def _lock_payment(payment_id: int) -> Payment:
+    return session().execute(
+        select(Payment)
+        .where(Payment.id == payment_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).scalar_one()
+
+
+def get_payment(no: str, payment_no: str, *, customer_id: int, now: datetime) -> dict[str, Any]:
+    """Return `{payment_no, channel, status}` of one's own payment; raises NotFound."""
+    order_id = find_own_order(no, customer_id=customer_id)
+    payment = session().scalar(
+        select(Payment).where(Payment.payment_no == payment_no, Payment.order_id == order_id)
+    )
+    if payment is None:
+        raise NotFound()
+    return {
+        "payment_no": payment.payment_no,
+        "channel": payment.channel.value,
+        "status": payment.status.value,
+        "amount_fen": payment.amount_fen,
+        "paid_at": payment.paid_at,
+    }
+
+
+def receive_callback(channel: str, *, headers: CallbackHeaders, body: bytes, now: datetime) -> None:
+    """Verify a payment callback, store it and apply it once; repetitions change nothing.
+
+    Raises CallbackRefused for anything that must not be accepted, NotFound for an unknown channel.
+    """
+    gateway = channels.callback_channel(channel)
+    try:
+        callback = gateway.parse_payment_callback(headers, body, now)
+    except CallbackInvalid as invalid:
+        raise CallbackRefused(invalid.reason) from invalid
+    apply_callback(channel, callback.callback_id, callback.event, callback.facts, body.decode(), now=now)
+
+
+@transactional
+def apply_callback(
+    channel: str, callback_id: str, event: str, facts: PaymentFacts, body: str, *, now: datetime
+) -> None:
+    """Store a verified callback and apply it in one transaction without any remote call."""
+    is_new = keep_callback(channel, callback_id, event, facts.payment_no, body, now=now)
+    if is_new and facts.status == "succeeded":
+        apply_success(facts, now=now)
+
+
+def apply_success(facts: PaymentFacts, *, now: datetime) -> None:
+    """Credit a successful payment once, inside the caller's transaction.
+
+    Raises CallbackRefused when the payment is unknown or merchant, app, currency or amount differ.
+    """
+    found = session().execute(
+        select(Payment.id, Payment.order_id).where(Payment.payment_no == facts.payment_no)
+    ).one_or_none()
+    if found is None:
+        raise CallbackRefused("unknown_payment")
+    lock_rooms(session().scalars(select(Booking.room_id).where(Booking.order_id == found.order_id)).all())
+    order = lock_order(found.order_id)
+    payment = _lock_payment(found.id)
+    _match(payment, facts)
+    if payment.status is PaymentStatus.SUCCEEDED:
+        return
+    _credit(payment, order, facts, now=now)
+
+
+def _match(payment: Payment, facts: PaymentFacts) -> None:
+    expected = channels.payment_identity(payment.channel)
+    checks = {
+        "merchant_mismatch": facts.merchant_no == expected.merchant_no,
+        "app_mismatch": facts.app_id == expected.app_id,
+        "currency_mismatch": facts.currency == payment.currency,
+        "amount_mismatch": facts.amount_fen == payment.amount_fen,
+    }
+    for code, is_equal in checks.items():
+        if not is_equal:
+            raise CallbackRefused(code)
+
+
+def _credit(payment: Payment, order: Order, facts: PaymentFacts, *, now: datetime) -> None:
+    check_transition(PAYMENT, "succeed", payment.status, PaymentStatus.SUCCEEDED)
+    payment.status = PaymentStatus.SUCCEEDED
+    payment.transaction_no = facts.transaction_no
+    payment.paid_at = facts.paid_at or now
+    payment.next_query_at = None
+    order.paid_fen += payment.amount_fen
+    record_event(
+        order,
+        "payment_succeeded",
+        actor=PAYMENT_SERVICE,
+        now=now,
+        data={"payment_no": payment.payment_no, "amount_fen": payment.amount_fen},
+    )
+    session().flush()
+    _settle(order, payment, now=now)
+
+
+def _settle(order: Order, payment: Payment, *, now: datetime) -> None:
+    """Decide what the money is for: the order, its room once more, or back where it came from."""
+    if order.status is OrderStatus.PENDING_PAYMENT:
+        if order.kind is OrderKind.BOOKING:
+            bookings.settle_paid(order, actor=PAYMENT_SERVICE, now=now)
+        else:
+            group_orders.settle_paid(order, actor=PAYMENT_SERVICE, now=now)
+    elif not _rebooked(order, now=now):
+        refunds.refund_payment(
+            payment, order, reason="paid too late or twice", actor=PAYMENT_SERVICE, now=now
+        )
+
+
+def _rebooked(order: Order, *, now: datetime) -> bool:
+    """Only a hold that ran out is taken again; what the customer cancelled stays cancelled."""
+    if order.status is not OrderStatus.CANCELLED or order.kind is not OrderKind.BOOKING:
+        return False
+    if bookings.booking_of(order).state is not BookingState.EXPIRED:
+        return False
+    return bookings.rebook(order, actor=PAYMENT_SERVICE, now=now)
+
+
+def query_silent_payments(*, now: datetime, limit: int = 100) -> int:
+    """Ask the service about payments that stay silent and return how many were settled or closed."""
+    due = session().execute(
+        select(Payment.id, Payment.order_id)
+        .where(Payment.status == PaymentStatus.PENDING, Payment.next_query_at <= now)
+        .order_by(Payment.next_query_at)
+        .limit(limit)
+    )
+    return sum(_query_one(row.id, row.order_id, now=now) for row in due.all())
+
+
+def _query_one(payment_id: int, order_id: int, *, now: datetime) -> bool:
+    order = session().get(Order, order_id, populate_existing=True)
+    assert order is not None
+    is_over = order.status is not OrderStatus.PENDING_PAYMENT or (
+        order.expires_at is not None and order.expires_at <= now
+    )
+    try:
+        if is_over:
+            return close_payment(payment_id, now=now)
+        return settle_by_query(payment_id, now=now) in ("succeeded", "closed", "failed")
+    except GatewayUnavailable:
+        return False
+    except (GatewayRefused, CallbackRefused) as error:
+        log.error("payment %s cannot be settled: %s", payment_id, error)
+        return False
+    finally:
+        _plan_next_query(payment_id, now=now)
+
+
+@transactional
+def _plan_next_query(payment_id: int, *, now: datetime) -> None:
+    payment = _lock_payment(payment_id)
+    if payment.status is not PaymentStatus.PENDING:
+        payment.next_query_at = None
+        return
+    payment.query_count += 1
+    step = min(payment.query_count, len(QUERY_AFTER_SECONDS) - 1)
+    payment.next_query_at = now + timedelta(seconds=QUERY_AFTER_SECONDS[step])
+
+
+def settle_by_query(payment_id: int, *, now: datetime) -> str:
+    """Ask the service about one payment and apply its answer; returns the service's status.
+
+    Raises GatewayUnavailable, GatewayRefused, CallbackRefused.
+    """
+    payment = session().get(Payment, payment_id)
+    assert payment is not None
+    facts = channels.payment_channel(payment.channel).query_payment(payment.payment_no)
+    _apply_facts(payment_id, facts, now=now)
+    return facts.status
+
+
+@transactional
+def _apply_facts(payment_id: int, facts: PaymentFacts, *, now: datetime) -> None:
+    if facts.status == "succeeded":
+        apply_success(facts, now=now)
+    elif facts.status in ("closed", "failed"):
+        _apply_failure(payment_id, facts.status, now=now)
+
+
+def _apply_failure(payment_id: int, status: str, *, now: datetime) -> None:
+    order_id = session().scalar(select(Payment.order_id).where(Payment.id == payment_id))
+    assert order_id is not None
+    order = lock_order(order_id)
+    payment = _lock_payment(payment_id)
+    if payment.status is not PaymentStatus.PENDING:
+        return
+    payment.status = PaymentStatus.CLOSED if status == "closed" else PaymentStatus.FAILED
+    payment.closed_at = now
+    payment.next_query_at = None
+    if status == "failed" and order.status is OrderStatus.PENDING_PAYMENT:
+        record_event(order, "pay_failed", actor=PAYMENT_SERVICE, now=now)
+        notifications.queue_notice("payment_failed", order=order, occurrence=payment.payment_no, now=now)
+
+
+def close_open_payments(order_id: int, *, now: datetime) -> bool:
+    """Close an order's open payments at the service; False when one of them turned out to be paid.
+
+    A service that cannot be reached keeps the answer False until the grace after the order's expiry is over.
+    """
+    ids = session().scalars(
+        select(Payment.id).where(Payment.order_id == order_id, Payment.status == PaymentStatus.PENDING)
+    )
+    try:
+        return all([close_payment(payment_id, now=now) for payment_id in ids.all()])
+    except (GatewayUnavailable, GatewayRefused) as error:
+        log.warning("payments of order %s stay open: %s", order_id, error)
+        expires_at = session().scalar(select(Order.expires_at).where(Order.id == order_id))
+        return expires_at is not None and expires_at + CLOSE_GRACE <= now
+
+
+def close_payment(payment_id: int, *, now: datetime) -> bool:
+    """Close one payment at the service, or credit it when it has been paid; tells whether it is closed."""
+    payment = session().get(Payment, payment_id, populate_existing=True)
+    assert payment is not None
+    gateway = channels.payment_channel(payment.channel)
+    if gateway.close_payment(payment.payment_no) == "already_paid":
+        settle_by_query(payment_id, now=now)
+        return False
+    _apply_closed(payment_id, now=now)
+    return True
+
+
+@transactional
+def _apply_closed(payment_id: int, *, now: datetime) -> None:
+    payment = _lock_payment(payment_id)
+    if payment.status is PaymentStatus.PENDING:
+        payment.status = PaymentStatus.CLOSED
+        payment.closed_at = now
+        payment.next_query_at = None
+
+

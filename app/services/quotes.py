@@ -1,0 +1,208 @@
+"""Quotes: the same checks and the same price as a booking, without saving anything."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import select
+
+from app.domain import booking_rules as rules
+from app.domain.actor import Actor
+from app.domain.availability import Alternative, FreeRoom, alternatives, free_spans, nearby_window
+from app.domain.errors import InvalidField, NoPrice, NotFound, OffStep, RoomTaken, RuleRefused
+from app.domain.price_rules import PriceRule
+from app.domain.pricing import Quote, QuoteLine, quote_span
+from app.domain.slots import Span, local_date, local_instant, span_of_minutes
+from app.models import BookingSession, Voucher
+from app.services import vouchers
+from app.services.availability import paint_rooms
+from app.services.room_rules import (
+    RoomRules,
+    load_occupancy,
+    load_price_rules,
+    load_room,
+    load_store_rooms,
+)
+from app.services.unit_of_work import session
+
+
+@dataclass(frozen=True, slots=True)
+class BookingRequest:
+    """What somebody wants: a room from a start to an end, or for a session of the start's local day."""
+
+    room_id: int
+    start_at: datetime
+    end_at: datetime | None = None
+    session_id: int | None = None
+    voucher_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A request that every rule accepts, with its price."""
+
+    room: RoomRules
+    span: Span
+    quote: Quote
+    session_id: int | None
+    voucher: Voucher | None
+
+
+def quote_booking(request: BookingRequest, *, actor: Actor | None, now: datetime) -> dict[str, Any]:
+    """Return the quote of a request; raises what `make_offer` raises, with alternatives."""
+    room = load_room(request.room_id)
+    try:
+        offer = make_offer(request, room, actor=actor, now=now)
+    except (RuleRefused, RoomTaken) as refusal:
+        raise with_alternatives(refusal, request, room, now=now) from None
+    return describe_quote(offer)
+
+
+def describe_quote(offer: Offer) -> dict[str, Any]:
+    """Return a quote as the JSON interface shows it."""
+    quote, policy = offer.quote, offer.room.policy
+    return {
+        "lines": [describe_line(line, offer.room) for line in quote.lines],
+        "base_fen": quote.base_fen,
+        "extra_fen": quote.extra_fen,
+        "discount_fen": quote.discount_fen,
+        "total_fen": quote.total_fen,
+        "policy": describe_policy(policy),
+        "warnings": [warning.code for warning in quote.warnings],
+    }
+
+
+def describe_line(line: QuoteLine, room: RoomRules) -> dict[str, Any]:
+    """Return one line with its times in the store's zone."""
+    values = asdict(line) | {"kind": line.kind.value}
+    for name in ("start_at", "end_at"):
+        values[name] = values[name] and values[name].astimezone(room.tz)
+    return values
+
+
+def describe_policy(policy: rules.BookingPolicy) -> dict[str, Any]:
+    """Return the part of a policy that customers are shown and orders freeze."""
+    values = asdict(policy)
+    for name in ("cancel_steps", "change_steps"):
+        values[name] = list(values[name])
+    return values
+
+
+def make_offer(
+    request: BookingRequest,
+    room: RoomRules,
+    *,
+    actor: Actor | None,
+    now: datetime,
+    is_walk_in: bool = False,
+) -> Offer:
+    """Check a request against every rule but the customer's limits, and price it.
+
+    Raises the refusals of `booking_rules`, NoPrice, those of vouchers, NotFound for a session or voucher that
+    is not there, InvalidField for an end that contradicts the session.
+    """
+    span = requested_span(request, room)
+    voucher = _voucher_of(request, room, span, actor=actor, now=now)
+    rules.check_span(
+        room.policy,
+        span,
+        opening=room.opening,
+        now=now,
+        tz=room.tz,
+        is_walk_in=is_walk_in,
+        is_session=request.session_id is not None,
+        is_voucher=voucher is not None,
+    )
+    busy, blocks = load_occupancy([room.room_id], rules.busy_span(room.policy, span), now=now)[room.room_id]
+    rules.check_place(room.policy, span, busy=busy, blocks=blocks)
+    quote = quote_span(
+        room.priced_room,
+        span,
+        load_price_rules(room.store_id),
+        session_id=request.session_id,
+        voucher=None if voucher is None else str(voucher.campaign),
+    )
+    return Offer(room, span, quote, request.session_id, voucher)
+
+
+def _voucher_of(
+    request: BookingRequest, room: RoomRules, span: Span, *, actor: Actor | None, now: datetime
+) -> Voucher | None:
+    if request.voucher_code is None:
+        return None
+    if actor is None or actor.id is None:
+        # Without a login nobody owns the voucher, and guessing codes must not tell anything.
+        raise NotFound()
+    return vouchers.check_for_booking(
+        request.voucher_code, customer_id=actor.id, room=room, span=span, now=now
+    )
+
+
+def requested_span(request: BookingRequest, room: RoomRules) -> Span:
+    """Return the span asked for; a session is found by the local day of the start."""
+    if request.session_id is None:
+        if request.end_at is None:
+            raise InvalidField.of("end_at", _l("Choose an end or a session."))
+        return Span(request.start_at, request.end_at)
+    span = _session_span(request, room)
+    if request.end_at is not None and request.end_at != span.end_at:
+        raise InvalidField.of("end_at", _l("The end does not fit the session."))
+    return span
+
+
+def _session_span(request: BookingRequest, room: RoomRules) -> Span:
+    row = session().execute(
+        select(BookingSession.start_minute, BookingSession.length_minutes).where(
+            BookingSession.id == request.session_id,
+            BookingSession.store_id == room.store_id,
+            BookingSession.is_active,
+        )
+    ).one_or_none()
+    if row is None:
+        raise InvalidField.of("session_id", _l("This session does not exist here."))
+    start_at = local_instant(local_date(request.start_at, room.tz), row.start_minute, room.tz)
+    if start_at != request.start_at:
+        raise OffStep(data={"rule": "session", "limit": start_at.astimezone(room.tz).isoformat()})
+    return span_of_minutes(start_at, row.length_minutes)
+
+
+def with_alternatives(
+    refusal: RuleRefused | RoomTaken, request: BookingRequest, room: RoomRules, *, now: datetime
+) -> RuleRefused | RoomTaken:
+    """Add the nearest places that are free instead: up to three, each with its price."""
+    data = {"rule": refusal.code, "limit": None} | (refusal.data or {})
+    try:
+        wanted = requested_span(request, room)
+    except (InvalidField, RuleRefused):
+        wanted = span_of_minutes(request.start_at, room.policy.min_minutes)
+    refusal.data = data | {"alternatives": _alternatives(wanted, room, now=now)}
+    return refusal
+
+
+def _alternatives(wanted: Span, room: RoomRules, *, now: datetime) -> list[dict[str, Any]]:
+    rooms = load_store_rooms(room.store_id)
+    window = nearby_window(room.policy, wanted, now=now, tz=room.tz)
+    timelines = paint_rooms(rooms, window, now=now)
+    free = [FreeRoom(each.room_id, each.policy, free_spans(timelines[each.room_id])) for each in rooms]
+    found = alternatives(wanted, room.room_id, free, room.tz)
+    by_id = {each.room_id: each for each in rooms}
+    prices = load_price_rules(room.store_id)
+    return [_describe_alternative(offer, by_id[offer.room_id], prices) for offer in found]
+
+
+def _describe_alternative(
+    offer: Alternative, room: RoomRules, prices: list[PriceRule]
+) -> dict[str, Any]:
+    try:
+        total_fen = quote_span(room.priced_room, offer.span, prices).total_fen
+    except NoPrice:
+        total_fen = None
+    return {
+        "room_id": str(offer.room_id),
+        "start_at": offer.span.start_at.astimezone(room.tz).isoformat(),
+        "end_at": offer.span.end_at.astimezone(room.tz).isoformat(),
+        "total_fen": total_fen,
+    }

@@ -1,0 +1,310 @@
+"""Giving money back by the original route: reserved first, sent by a worker, retried under the same number."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, update
+
+from app.domain.actor import PAYMENT_SERVICE, Actor
+from app.domain.errors import Unavailable
+from app.domain.states import REFUND, OrderKind, OrderStatus, PaymentStatus, RefundStatus, check_transition
+from app.gateways.ports import (
+    CallbackHeaders,
+    CallbackInvalid,
+    GatewayRefused,
+    GatewayUnavailable,
+    RefundFacts,
+    RefundRequest,
+)
+from app.models import Order, Payment, Refund
+from app.services import channels, notifications, queue
+from app.services.callbacks import CallbackRefused, keep_callback
+from app.services.locks import lock_order
+from app.services.numbers import new_number
+from app.services.order_log import move_order, record_event
+from app.services.unit_of_work import session, transactional
+
+log = logging.getLogger(__name__)
+
+OPEN = (RefundStatus.CREATED, RefundStatus.PROCESSING, RefundStatus.ABNORMAL)
+# Seconds until the next try or question, the last step repeated.
+TRY_AFTER_SECONDS = (5, 15, 60, 300, 900)
+
+
+def refund_order(order: Order, amount_fen: int, *, reason: str, actor: Actor, now: datetime) -> None:
+    """Refund *amount_fen* of an order over its payments, the latest first, inside the caller's transaction.
+
+    The caller holds the order's lock. Raises LimitReached when less than that is left of the payments.
+    """
+    payments = session().scalars(
+        select(Payment)
+        .where(Payment.order_id == order.id, Payment.status == PaymentStatus.SUCCEEDED)
+        .order_by(Payment.id.desc())
+    )
+    left = amount_fen
+    for payment in payments.all():
+        part = min(left, payment.amount_fen - payment.refund_reserved_fen)
+        if part > 0:
+            _create(payment, order, part, reason=reason, actor=actor, now=now)
+            left -= part
+    assert left == 0, "an order never refunds more than was paid"
+
+
+def refund_payment(payment: Payment, order: Order, *, reason: str, actor: Actor, now: datetime) -> None:
+    """Refund one whole payment that nobody needs: paid too late, or for the second time."""
+    _create(payment, order, payment.amount_fen, reason=reason, actor=actor, now=now)
+    if order.status is OrderStatus.CANCELLED:
+        move_order(
+            order, "refund_late_payment", OrderStatus.REFUNDING, actor=actor, now=now, reason=reason
+        )
+
+
+def _create(
+    payment: Payment, order: Order, amount_fen: int, *, reason: str, actor: Actor, now: datetime
+) -> None:
+    # The reservation is conditional in the database: racing refunds can never exceed the payment.
+    session().execute(
+        update(Payment)
+        .where(Payment.id == payment.id)
+        .values(refund_reserved_fen=Payment.refund_reserved_fen + amount_fen)
+        .execution_options(synchronize_session=False)
+    )
+    session().refresh(payment)
+    refund = Refund(
+        refund_no=new_number("R", now),
+        payment_id=payment.id,
+        order_id=order.id,
+        status=RefundStatus.CREATED,
+        amount_fen=amount_fen,
+        reason=reason[:80],
+        created_at=now,
+        next_try_at=now + timedelta(seconds=TRY_AFTER_SECONDS[0]),
+    )
+    session().add(refund)
+    session().flush()
+    record_event(
+        order,
+        "refund_created",
+        actor=actor,
+        now=now,
+        reason=reason,
+        data={"refund_no": refund.refund_no, "amount_fen": amount_fen},
+    )
+    notifications.queue_notice(
+        "refund_started",
+        order=order,
+        occurrence=refund.refund_no,
+        variables={"amount": amount_fen},
+        now=now,
+    )
+    queue.enqueue("app.jobs.send_refund", refund.id)
+
+
+def send_refund(refund_id: int, *, now: datetime) -> None:
+    """Ask the service for a refund, or after one that is under way; safe to repeat at any time."""
+    request = _request(refund_id)
+    if request is None:
+        return
+    refund, channel, wanted = request
+    try:
+        gateway = channels.payment_channel(channel)
+        if refund.status is RefundStatus.PROCESSING:
+            facts = gateway.query_refund(refund.refund_no)
+            if facts.status == "absent":
+                facts = gateway.refund(wanted)
+        else:
+            facts = gateway.refund(wanted)
+    except (GatewayUnavailable, Unavailable) as error:
+        _plan_retry(refund_id, str(error), now=now)
+    except GatewayRefused as refusal:
+        _apply_refusal(refund_id, refusal, now=now)
+    else:
+        apply_facts(facts, now=now)
+
+
+def _request(refund_id: int) -> tuple[Refund, Any, RefundRequest] | None:
+    row = session().execute(
+        select(Refund, Payment)
+        .join(Payment, Payment.id == Refund.payment_id)
+        .where(Refund.id == refund_id)
+        .execution_options(populate_existing=True)
+    ).one_or_none()
+    if row is None or row.Refund.status not in (RefundStatus.CREATED, RefundStatus.PROCESSING):
+        return None
+    refund, payment = row.Refund, row.Payment
+    wanted = RefundRequest(
+        refund_no=refund.refund_no,
+        payment_no=payment.payment_no,
+        amount_fen=refund.amount_fen,
+        total_fen=payment.amount_fen,
+        reason=refund.reason,
+        notify_url=channels.notify_url("refunds"),
+    )
+    return refund, payment.channel, wanted
+
+
+@transactional
+def _plan_retry(refund_id: int, error: str, *, now: datetime) -> None:
+    refund = _lock_refund(refund_id)
+    refund.try_count += 1
+    step = min(refund.try_count, len(TRY_AFTER_SECONDS) - 1)
+    refund.next_try_at = now + timedelta(seconds=TRY_AFTER_SECONDS[step])
+    refund.last_error = error[:200]
+
+
+def _apply_refusal(refund_id: int, refusal: GatewayRefused, *, now: datetime) -> None:
+    if refusal.is_retryable:
+        _plan_retry(refund_id, refusal.code, now=now)
+    else:
+        _mark_abnormal(refund_id, refusal.code, now=now)
+
+
+@transactional
+def _mark_abnormal(refund_id: int, error: str, *, now: datetime) -> None:
+    order = lock_order(_order_id_of(refund_id))
+    refund = _lock_refund(refund_id)
+    refund.last_error = error[:200]
+    _to_abnormal(refund, order, now=now)
+
+
+def _order_id_of(refund_id: int) -> int:
+    order_id = session().scalar(select(Refund.order_id).where(Refund.id == refund_id))
+    assert order_id is not None
+    return order_id
+
+
+def _lock_refund(refund_id: int) -> Refund:
+    return session().execute(
+        select(Refund)
+        .where(Refund.id == refund_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).scalar_one()
+
+
+def receive_callback(channel: str, *, headers: CallbackHeaders, body: bytes, now: datetime) -> None:
+    """Verify a refund callback, store it and apply it once; raises CallbackRefused."""
+    gateway = channels.callback_channel(channel)
+    try:
+        callback = gateway.parse_refund_callback(headers, body, now)
+    except CallbackInvalid as invalid:
+        raise CallbackRefused(invalid.reason) from invalid
+    _apply_callback(channel, callback.callback_id, callback.event, callback.facts, body.decode(), now=now)
+
+
+@transactional
+def _apply_callback(
+    channel: str, callback_id: str, event: str, facts: RefundFacts, body: str, *, now: datetime
+) -> None:
+    if keep_callback(channel, callback_id, event, facts.refund_no, body, now=now):
+        apply_facts(facts, now=now)
+
+
+@transactional
+def apply_facts(facts: RefundFacts, *, now: datetime) -> None:
+    """Apply what the service says about a refund, once; raises CallbackRefused when it does not fit."""
+    found = session().execute(
+        select(Refund.id, Refund.order_id).where(Refund.refund_no == facts.refund_no)
+    ).one_or_none()
+    if found is None:
+        raise CallbackRefused("unknown_refund")
+    order = lock_order(found.order_id)
+    refund = _lock_refund(found.id)
+    if facts.amount_fen is not None and facts.amount_fen != refund.amount_fen:
+        raise CallbackRefused("amount_mismatch")
+    if refund.status in (RefundStatus.SUCCEEDED, RefundStatus.CLOSED):
+        return
+    refund.provider_refund_no = facts.provider_refund_no or refund.provider_refund_no
+    if facts.status == "succeeded":
+        _to_succeeded(refund, order, facts, now=now)
+    elif facts.status == "processing":
+        _to_processing(refund, now=now)
+    elif facts.status in ("abnormal", "closed"):
+        _to_abnormal(refund, order, now=now)
+
+
+def _to_processing(refund: Refund, *, now: datetime) -> None:
+    if refund.status is RefundStatus.CREATED:
+        refund.status = RefundStatus.PROCESSING
+        refund.accepted_at = now
+    refund.try_count += 1
+    step = min(refund.try_count, len(TRY_AFTER_SECONDS) - 1)
+    refund.next_try_at = now + timedelta(seconds=TRY_AFTER_SECONDS[step])
+
+
+def _to_succeeded(refund: Refund, order: Order, facts: RefundFacts, *, now: datetime) -> None:
+    check_transition(REFUND, "succeed", refund.status, RefundStatus.SUCCEEDED)
+    refund.status = RefundStatus.SUCCEEDED
+    refund.finished_at = facts.finished_at or now
+    refund.next_try_at = None
+    order.refunded_fen += refund.amount_fen
+    session().flush()
+    record_event(
+        order,
+        "refund_succeeded",
+        actor=PAYMENT_SERVICE,
+        now=now,
+        data={"refund_no": refund.refund_no, "amount_fen": refund.amount_fen},
+    )
+    notifications.queue_notice(
+        "refund_done",
+        order=order,
+        occurrence=refund.refund_no,
+        variables={"amount": refund.amount_fen},
+        now=now,
+    )
+    if order.status is OrderStatus.REFUNDING and not _has_open_refunds(order):
+        _finish(order, now=now)
+
+
+def _finish(order: Order, *, now: datetime) -> None:
+    """All refunds are done: the order is refunded, unless vouchers of it are still good."""
+    from app.services import group_orders
+
+    target = OrderStatus.REFUNDED
+    if order.kind is OrderKind.GROUP_BUY:
+        target = group_orders.status_after_refund(order, now=now)
+    move_order(order, "refund_done", target, actor=PAYMENT_SERVICE, now=now, finished_at=now)
+
+
+def _has_open_refunds(order: Order) -> bool:
+    return (
+        session().scalar(
+            select(Refund.id).where(Refund.order_id == order.id, Refund.status.in_(OPEN)).limit(1)
+        )
+        is not None
+    )
+
+
+def _to_abnormal(refund: Refund, order: Order, *, now: datetime) -> None:
+    if refund.status is RefundStatus.ABNORMAL:
+        return
+    check_transition(REFUND, "fail", refund.status, RefundStatus.ABNORMAL)
+    refund.status = RefundStatus.ABNORMAL
+    refund.next_try_at = None
+    record_event(
+        order, "refund_abnormal", actor=PAYMENT_SERVICE, now=now, data={"refund_no": refund.refund_no}
+    )
+    notifications.queue_notice("refund_abnormal", order=order, occurrence=refund.refund_no, now=now)
+
+
+def settle_refunds(*, now: datetime, limit: int = 100) -> int:
+    """Send refunds that still wait and ask after those under way; returns how many were looked at."""
+    due = session().scalars(
+        select(Refund.id)
+        .where(
+            Refund.status.in_((RefundStatus.CREATED, RefundStatus.PROCESSING)), Refund.next_try_at <= now
+        )
+        .order_by(Refund.next_try_at)
+        .limit(limit)
+    )
+    ids = due.all()
+    for refund_id in ids:
+        try:
+            send_refund(refund_id, now=now)
+        except CallbackRefused as refused:
+            log.error("refund %s does not fit: %s", refund_id, refused.code)
+    return len(ids)

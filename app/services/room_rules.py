@@ -1,0 +1,230 @@
+"""What decides about a room, loaded in a handful of queries: policy, opening, prices, what occupies it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, and_, or_, select
+
+from app.domain import booking_rules as rules
+from app.domain.errors import NotFound
+from app.domain.opening import OpeningRule
+from app.domain.price_rules import PricedRoom, PriceRule
+from app.domain.slots import Span
+from app.domain.states import OCCUPYING_STATES, BookingState
+from app.models import Booking, BookingPolicy, OpeningHours, Room, RoomBlock, RoomType, Store
+from app.models import PriceRule as PriceRuleRow
+from app.services.unit_of_work import session
+
+_POLICY_FIELDS = (
+    "id",
+    "version",
+    "min_lead_minutes",
+    "max_ahead_days",
+    "min_minutes",
+    "max_minutes",
+    "start_step_minutes",
+    "length_step_minutes",
+    "buffer_before_minutes",
+    "buffer_after_minutes",
+    "hold_minutes",
+    "max_open_holds",
+    "max_bookings_per_day",
+    "requires_confirmation",
+    "confirm_deadline_minutes",
+    "check_in_early_minutes",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRules:
+    """A room with everything that a booking of it is checked against, prices and occupancy aside."""
+
+    room_id: int
+    room_name: str
+    room_type_id: int
+    room_type: str
+    store_id: int
+    store_name: str
+    tz: ZoneInfo
+    policy: rules.BookingPolicy
+    opening: tuple[OpeningRule, ...]
+
+    @property
+    def priced_room(self) -> PricedRoom:
+        """The room as the price system knows it."""
+        return PricedRoom(self.room_id, self.room_type_id, self.tz)
+
+
+Occupancy = dict[int, tuple[list[rules.BusySpan], list[rules.BlockSpan]]]
+
+
+def load_room(room_id: int) -> RoomRules:
+    """Return the rules of one room that is in service; raises NotFound."""
+    found = _load(Room.id == room_id)
+    if not found:
+        raise NotFound()
+    return found[0]
+
+
+def load_store_rooms(store_id: int) -> list[RoomRules]:
+    """Return the rules of every room of a store that is in service, in the order shown."""
+    return _load(Room.store_id == store_id)
+
+
+def _load(condition: ColumnElement[bool]) -> list[RoomRules]:
+    rows = session().execute(
+        select(
+            Room.id,
+            Room.name,
+            Room.room_type_id,
+            Room.cleaning_minutes,
+            RoomType.name.label("room_type"),
+            Store.id.label("store_id"),
+            Store.name.label("store_name"),
+            Store.time_zone,
+        )
+        .join(Store, Store.id == Room.store_id)
+        .join(RoomType, RoomType.id == Room.room_type_id)
+        .where(condition, Room.is_active, Store.is_active)
+        .order_by(Room.position, Room.id)
+    ).all()
+    if not rows:
+        return []
+    store_id = rows[0].store_id
+    policies = _policies(store_id)
+    opening = load_opening(store_id)
+    return [_room_rules(row, policies, opening) for row in rows]
+
+
+def _room_rules(
+    row: Any, policies: dict[int | None, rules.BookingPolicy], opening: tuple[OpeningRule, ...]
+) -> RoomRules:
+    policy = policies.get(row.id) or policies.get(None) or rules.BookingPolicy()
+    after = max(policy.buffer_after_minutes, row.cleaning_minutes)
+    return RoomRules(
+        room_id=row.id,
+        room_name=row.name,
+        room_type_id=row.room_type_id,
+        room_type=row.room_type,
+        store_id=row.store_id,
+        store_name=row.store_name,
+        tz=ZoneInfo(row.time_zone),
+        policy=replace(policy, buffer_after_minutes=after),
+        opening=opening,
+    )
+
+
+def _policies(store_id: int) -> dict[int | None, rules.BookingPolicy]:
+    table = BookingPolicy.__table__
+    rows = session().execute(select(table).where(table.c.store_id == store_id)).mappings()
+    return {row["room_id"]: policy_of_row(row) for row in rows}
+
+
+def policy_of_row(row: Any) -> rules.BookingPolicy:
+    """Return the domain's policy for a mapping with the columns of `booking_policies`."""
+    return rules.BookingPolicy(
+        **{name: row[name] for name in _POLICY_FIELDS},
+        cancel_steps=fee_steps(row["cancel_steps"]),
+        change_steps=fee_steps(row["change_steps"]),
+    )
+
+
+def fee_steps(steps: Iterable[dict[str, Any]]) -> tuple[rules.FeeStep, ...]:
+    """Return the domain's steps for their stored form."""
+    return tuple(rules.FeeStep(step["minutes_before"], step["fee_percent"]) for step in steps)
+
+
+def load_opening(store_id: int) -> tuple[OpeningRule, ...]:
+    """Return the opening hours of a store."""
+    rows = session().execute(
+        select(
+            OpeningHours.weekday,
+            OpeningHours.on_date,
+            OpeningHours.opens_minute,
+            OpeningHours.closes_minute,
+            OpeningHours.is_closed,
+        ).where(OpeningHours.store_id == store_id)
+    )
+    return tuple(OpeningRule(*row) for row in rows)
+
+
+def load_price_rules(store_id: int) -> list[PriceRule]:
+    """Return the active price rules of a store."""
+    table = PriceRuleRow.__table__
+    rows = session().execute(select(table).where(table.c.store_id == store_id, table.c.is_active)).mappings()
+    return [_price_rule(row) for row in rows]
+
+
+def _price_rule(row: Any) -> PriceRule:
+    plain = (
+        "id", "name", "amount_fen", "version", "room_type_id", "room_id", "session_id", "dates_from_on",
+        "dates_until_on", "package_minutes", "priority", "minimum_fen", "day_cap_fen", "valid_from_on",
+        "valid_until_on",
+    )  # fmt: skip
+    return PriceRule(
+        **{name: row[name] for name in plain},
+        kind=row["kind"].value,
+        scope=row["scope"].value,
+        day_kind=row["day_kind"].value,
+        weekdays=tuple(row["weekdays"] or ()),
+        band_start_minute=row["band_start_minute"],
+        band_end_minute=row["band_end_minute"] % 1440,
+    )
+
+
+def load_occupancy(
+    room_ids: Sequence[int], window: Span, *, now: datetime, except_order_id: int | None = None
+) -> Occupancy:
+    """Return what occupies each room inside *window*; a hold that has run out no longer does."""
+    occupancy: Occupancy = {room_id: ([], []) for room_id in room_ids}
+    _load_bookings(occupancy, window, now, except_order_id)
+    _load_blocks(occupancy, window)
+    return occupancy
+
+
+def _load_bookings(occupancy: Occupancy, window: Span, now: datetime, except_order_id: int | None) -> None:
+    query = select(
+        Booking.room_id,
+        Booking.start_at,
+        Booking.end_at,
+        Booking.busy_from_at,
+        Booking.busy_until_at,
+        Booking.state,
+        Booking.order_id,
+    ).where(
+        Booking.room_id.in_(occupancy),
+        Booking.state.in_(OCCUPYING_STATES),
+        Booking.busy_until_at > window.start_at,
+        Booking.busy_from_at < window.end_at,
+        or_(Booking.state != BookingState.HELD, Booking.hold_expires_at > now),
+    )
+    if except_order_id is not None:
+        query = query.where(Booking.order_id != except_order_id)
+    for row in session().execute(query):
+        occupancy[row.room_id][0].append(
+            rules.BusySpan(
+                core=Span(row.start_at, row.end_at),
+                busy=Span(row.busy_from_at, row.busy_until_at),
+                state=row.state.value,
+                ref=str(row.order_id),
+            )
+        )
+
+
+def _load_blocks(occupancy: Occupancy, window: Span) -> None:
+    rows = session().execute(
+        select(RoomBlock.id, RoomBlock.room_id, RoomBlock.start_at, RoomBlock.end_at).where(
+            and_(
+                RoomBlock.room_id.in_(occupancy),
+                RoomBlock.end_at > window.start_at,
+                RoomBlock.start_at < window.end_at,
+            )
+        )
+    )
+    for row in rows:
+        occupancy[row.room_id][1].append(rules.BlockSpan(Span(row.start_at, row.end_at), str(row.id)))

@@ -1,0 +1,120 @@
+"""Being there: checking in, the door, and checking out."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+
+from app import gateways
+from app.domain.actor import SYSTEM, Actor
+from app.domain.errors import InvalidTransition
+from app.domain.slots import floor_minute
+from app.domain.states import BookingState, OrderStatus
+from app.gateways.ports import GatewayError, RoomAccess
+from app.models import Booking, Order
+from app.services import notifications, vouchers
+from app.services.bookings import booking_of
+from app.services.locks import lock_order, lock_rooms
+from app.services.order_log import move_order, record_event
+from app.services.orders import find_order, refuse_check_in
+from app.services.unit_of_work import session, transactional
+
+log = logging.getLogger(__name__)
+
+
+def check_in(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
+    """Let the customer into the room and return `{access}`; a door that fails never stands in the way.
+
+    A customer may come from the policy's minutes before the start, while the room is empty; staff let in at
+    any time before the end. Raises NotFound, InvalidTransition.
+    """
+    booking = _check_in(find_order(no, actor=actor), actor=actor, now=now)
+    return {"access": open_room(booking, now=now)}
+
+
+@transactional
+def _check_in(order_id: int, *, actor: Actor, now: datetime) -> Booking:
+    order, booking = _lock(order_id)
+    if order.status is not OrderStatus.AWAITING_USE:
+        raise InvalidTransition(data={"event": "check_in", "status": str(order.status)})
+    reason = refuse_check_in(order, booking, now) if actor.is_customer else None
+    if reason is not None or now >= booking.end_at:
+        raise InvalidTransition(reason, data={"event": "check_in", "status": str(order.status)})
+    _check_room_empty(booking)
+    booking.state = BookingState.IN_USE
+    booking.checked_in_at = now
+    move_order(order, "check_in", OrderStatus.IN_USE, actor=actor, now=now)
+    vouchers.redeem_for_booking(order, actor=actor, now=now)
+    notifications.queue_notice("booking_started", order=order, now=now)
+    return booking
+
+
+def _lock(order_id: int) -> tuple[Order, Booking]:
+    lock_rooms(session().scalars(select(Booking.room_id).where(Booking.order_id == order_id)).all())
+    order = lock_order(order_id)
+    return order, booking_of(order)
+
+
+def _check_room_empty(booking: Booking) -> None:
+    other = session().scalar(
+        select(Booking.id)
+        .where(
+            Booking.room_id == booking.room_id,
+            Booking.state == BookingState.IN_USE,
+            Booking.id != booking.id,
+        )
+        .limit(1)
+    )
+    if other is not None:
+        raise InvalidTransition(data={"event": "check_in", "status": "room_in_use"})
+
+
+def open_room(booking: Booking, *, now: datetime) -> dict[str, Any] | None:
+    """Ask the door for access and return `{kind, code, expires_at}`; None when the door does not answer."""
+    try:
+        access: RoomAccess = gateways.room_control().let_in(
+            str(booking.room_id), min(now, booking.start_at), booking.end_at
+        )
+    except GatewayError as error:
+        log.error("door of room %s did not answer: %s", booking.room_id, error)
+        _record_door_failure(booking.order_id, now=now)
+        return None
+    return {"kind": access.kind, "code": access.code, "expires_at": access.expires_at}
+
+
+@transactional
+def _record_door_failure(order_id: int, *, now: datetime) -> None:
+    record_event(lock_order(order_id), "door_failed", actor=SYSTEM, now=now)
+
+
+@transactional
+def check_out(no: str, *, actor: Actor, now: datetime) -> None:
+    """End the use at once: the rest of the time is free again, after cleaning. Raises InvalidTransition."""
+    order, booking = _lock(find_order(no, actor=actor))
+    finish(order, booking, "check_out", actor=actor, now=now)
+
+
+def finish(order: Order, booking: Booking, event: str, *, actor: Actor, now: datetime) -> None:
+    """Complete an order in use; the caller holds the locks of room and order."""
+    move_order(order, event, OrderStatus.COMPLETED, actor=actor, now=now, finished_at=now)
+    end_booking(order, booking, now=now)
+    notifications.queue_notice("booking_completed", order=order, now=now)
+
+
+def end_booking(order: Order, booking: Booking, *, now: datetime) -> None:
+    """Give back what is left of the booked time; cleaning follows the end that it really had."""
+    left_at = floor_minute(now) + timedelta(minutes=1)
+    booking.ended_at = now
+    if now <= booking.start_at:
+        # Left before the booked time began: nothing of it was used.
+        booking.state = BookingState.RELEASED
+    else:
+        booking.state = BookingState.ENDED
+    if booking.start_at < left_at < booking.end_at:
+        cleaning = timedelta(minutes=order.policy["buffer_after_minutes"])
+        booking.end_at = left_at
+        booking.busy_until_at = left_at + cleaning
+    session().flush()
