@@ -177,11 +177,12 @@ def alternatives(
     that is not above the wanted one, and the shortest where that fits nowhere; so the answer is empty only
     when no room has a free span.
     """
-    same = [offer for room in rooms if room.room_id == room_id for offer in _offers(room, wanted, tz)]
-    others = [offer for room in rooms if room.room_id != room_id for offer in _offers(room, wanted, tz)]
-    others.sort(key=lambda offer: _distance(offer, wanted))
+    refused = Alternative(room_id, wanted) if room_id is not None else None
+    offers = [offer for room in rooms for offer in _offers(room, wanted, refused, tz)]
+    offers.sort(key=lambda offer: abs(offer.span.start_at - wanted.start_at))
+    same = [offer for offer in offers if offer.room_id == room_id]
+    others = [offer for offer in offers if offer.room_id != room_id]
     twins = [offer for offer in others if offer.span.start_at == wanted.start_at]
-    same.sort(key=lambda offer: _distance(offer, wanted))
     best = [*same[:2], *twins[:1]]
     return [*best, *(offer for offer in others if offer not in best)][:limit]
 
@@ -263,16 +264,16 @@ def _first_start(gap: _Layer | Span, policy: BookingPolicy, tz: ZoneInfo) -> dat
     return grid_ceil(gap.start_at, policy.start_step_minutes, tz)
 
 
-def _offers(room: FreeRoom, wanted: Span, tz: ZoneInfo) -> list[Alternative]:
+def _offers(room: FreeRoom, wanted: Span, refused: Alternative | None, tz: ZoneInfo) -> list[Alternative]:
     """Return the nearest start up to the wanted one and the nearest after it, in one room."""
     policy = room.policy
     for minutes in (policy.fit_length(wanted.minutes), policy.min_minutes):
         spans = {span for gap in room.free for span in _nearest(gap, wanted.start_at, minutes, policy, tz)}
-        earlier = [span for span in spans - {wanted} if span.start_at <= wanted.start_at]
-        later = [span for span in spans if span.start_at > wanted.start_at]
-        found = [*sorted(earlier)[-1:], *sorted(later)[:1]]
-        if found:
-            return [Alternative(room.room_id, span) for span in found]
+        offers = [Alternative(room.room_id, span) for span in sorted(spans)]
+        earlier = [offer for offer in offers if offer.span.start_at <= wanted.start_at and offer != refused]
+        later = [offer for offer in offers if offer.span.start_at > wanted.start_at]
+        if earlier or later:
+            return [*earlier[-1:], *later[:1]]
     return []
 
 
@@ -286,7 +287,3 @@ def _nearest(gap: Span, at: datetime, minutes: int, policy: BookingPolicy, tz: Z
     first = grid_ceil(max(at + MINUTE, gap.start_at), step, tz)
     if first + length <= gap.end_at:
         yield span_of_minutes(first, minutes)
-
-
-def _distance(offer: Alternative, wanted: Span) -> timedelta:
-    return abs(offer.span.start_at - wanted.start_at)
