@@ -80,7 +80,10 @@ PACKAGES = (
         "tom-select",
         "2.6.2",
         "eiXIkk82XzzUTOVQDFpy+ZGejuqdTvMukyUyeZBQaKnqW42UoTiTZnrod/eX0rkqJEc4rZY9DZ3zdjV07i29wQ==",
-        {"dist/js/tom-select.complete.min.js": "tom-select.complete.min.js"},
+        {
+            "dist/js/tom-select.complete.min.js": "tom-select.complete.min.js",
+            "dist/css/tom-select.bootstrap5.min.css": "tom-select.bootstrap5.min.css",
+        },
     ),
     Package(
         "flatpickr",

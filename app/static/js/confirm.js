@@ -3,12 +3,12 @@ const confirmed = new WeakSet();
 
 function ask(button, go) {
   const dialog = document.getElementById("modal-confirm");
-  if (!dialog || !window.bootstrap) {
+  if (!dialog || !window.tabler) {
     if (window.confirm(button.dataset.confirm)) go();
     return;
   }
   const ok = dialog.querySelector("#modal-confirm-ok");
-  const modal = bootstrap.Modal.getOrCreateInstance(dialog);
+  const modal = tabler.Modal.getOrCreateInstance(dialog);
   dialog.querySelector(".modal-text").textContent = button.dataset.confirm;
   ok.className = `btn btn-${button.dataset.confirmStyle || "primary"}`;
   ok.onclick = () => {

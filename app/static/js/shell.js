@@ -50,7 +50,7 @@ function startTabs() {
     tab.addEventListener("shown.bs.tab", () => history.replaceState(null, "", tab.dataset.bsTarget));
   }
   const wanted = tabs.find((tab) => tab.dataset.bsTarget === location.hash);
-  if (wanted) bootstrap.Tab.getOrCreateInstance(wanted).show();
+  if (wanted) tabler.Tab.getOrCreateInstance(wanted).show();
   // Sorting or paging inside a tab comes back to the same tab.
   for (const pane of document.querySelectorAll(".tab-pane[id]")) {
     for (const link of pane.querySelectorAll('a[href^="?"]')) link.hash = pane.id;
