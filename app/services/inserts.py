@@ -11,6 +11,6 @@ from app.services.unit_of_work import session
 
 
 def insert_into(target: Any) -> Any:
-    """Return an insert into the table or model *target* that offers on_conflict_do_nothing and …_do_update."""
+    """Return an insert into a table or model that offers on_conflict_do_nothing and on_conflict_do_update."""
     dialect = session().get_bind().dialect.name
     return postgresql_insert(target) if dialect == "postgresql" else sqlite_insert(target)
