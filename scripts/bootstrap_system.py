@@ -46,20 +46,22 @@ NEEDS = (
 )
 
 
-def install(packages: list[str]) -> bool:
-    """Install Debian packages as root or through a sudo that asks for no password; False if not possible."""
+def install(packages: list[str]) -> None:
+    """Install Debian packages as root or through a sudo that asks for no password; else do nothing."""
     if shutil.which("apt-get") is None:
-        return False
+        return
     prefix: list[str] = []
     if os.geteuid() != 0:
-        if not shutil.which("sudo") or subprocess.run(["sudo", "-n", "true"], check=False).returncode != 0:
-            return False
+        ask = ["sudo", "-n", "true"]
+        if not shutil.which("sudo") or subprocess.run(ask, capture_output=True, check=False).returncode != 0:
+            return
         prefix = ["sudo", "-n"]
-    apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--quiet", "--quiet"]
+    print(f"Installing for the tests: {' '.join(packages)} …", flush=True)
+    apt = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
+    apt += ["-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=120"]
     # The list of packages may be missing or old on a fresh machine.
-    subprocess.run([*apt, "update"], stdin=subprocess.DEVNULL, check=False)
-    command = [*apt, "install", "--yes", "--no-install-recommends", *packages]
-    return subprocess.run(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False).returncode == 0
+    for command in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
+        subprocess.run([*apt, *command], stdin=subprocess.DEVNULL, stdout=sys.stderr, check=False)
 
 
 def main() -> int:
@@ -68,7 +70,6 @@ def main() -> int:
     if not missing:
         return 0
     packages = [need.package for need in missing]
-    print(f"Installing for the tests: {' '.join(packages)} …", flush=True)
     install(packages)
     missing = [need for need in NEEDS if not need.is_met()]
     if missing:
