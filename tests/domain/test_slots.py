@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -115,7 +116,7 @@ def test_whole_minutes() -> None:
 def test_merge_keeps_the_minutes_and_leaves_gaps(parts: list[Span]) -> None:
     merged = merge(parts)
     assert minutes_of(merged) == minutes_of(parts)
-    assert all(left.end_at < right.start_at for left, right in zip(merged, merged[1:], strict=False))
+    assert all(left.end_at < right.start_at for left, right in pairwise(merged))
 
 
 @given(st.lists(spans(), max_size=6), st.lists(spans(), max_size=6))
