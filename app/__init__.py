@@ -50,6 +50,7 @@ def _init_extensions(app: Flask) -> None:
 
 def _init_gateways(app: Flask) -> None:
     from app import extensions, gateways
+    from app.services import channels
 
     gateways.configure(
         gateways.GatewaySettings(
@@ -61,6 +62,7 @@ def _init_gateways(app: Flask) -> None:
         ),
         extensions.redis_holder.client,
     )
+    channels.configure(notify_base_url=app.config["NOTIFY_BASE_URL"])
 
 
 def _register_entries(app: Flask, with_back_office: bool) -> None:

@@ -1,0 +1,166 @@
+"""The services that we speak with: their stored credentials, and the gateways made from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from flask_babel import lazy_gettext as _l
+from sqlalchemy import select
+
+from app import gateways
+from app.domain.actor import SYSTEM
+from app.domain.errors import InvalidField, NotFound, Unavailable
+from app.domain.states import PaymentChannel
+from app.gateways import MiniProgramCredentials, WeChatPayCredentials, ports
+from app.models import ChannelCredential
+from app.services import notifications
+from app.services.audit import record_change
+from app.services.unit_of_work import session, transactional
+
+WECHAT = "wechat"
+WECHAT_PAY = "wechat_pay"
+
+# What is kept in clear and what is kept encrypted, for each service.
+SETTINGS = {
+    WECHAT: ("app_id",),
+    WECHAT_PAY: ("mchid", "app_id", "merchant_serial_no", "public_key_id", "public_key"),
+}
+SECRETS = {WECHAT: ("app_secret",), WECHAT_PAY: ("merchant_private_key", "api_v3_key")}
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentIdentity:
+    """The merchant and app that a genuine payment of ours names."""
+
+    merchant_no: str
+    app_id: str
+
+
+@dataclass
+class _Addresses:
+    notify_base_url: str = ""
+
+
+_addresses = _Addresses()
+
+
+def configure(*, notify_base_url: str) -> None:
+    """Set the address below which payment services reach us."""
+    _addresses.notify_base_url = notify_base_url.rstrip("/")
+
+
+def notify_url(subject: Literal["payments", "refunds"], channel: str = WECHAT) -> str:
+    """Return where a payment service sends its callbacks about payments or refunds."""
+    return f"{_addresses.notify_base_url}/api/v1/{subject}/{channel}/notify"
+
+
+def mini_program() -> ports.MiniProgram:
+    """Return the mini-program platform; raises Unavailable when it is not set up or switched off."""
+    return gateways.mini_program(MiniProgramCredentials(**_credentials(WECHAT)))
+
+
+def wechat_app_id() -> str:
+    """Return the id of the mini-program; raises Unavailable when it is not set up or switched off."""
+    return str(_row(WECHAT).settings["app_id"])
+
+
+def wechat_pay() -> ports.PaymentChannel:
+    """Return WeChat Pay; raises Unavailable when it is not set up, switched off or its keys are unusable."""
+    try:
+        return gateways.wechat_pay(WeChatPayCredentials(**_credentials(WECHAT_PAY)))
+    except ports.GatewayRefused as refusal:
+        raise Unavailable(_l("The payment service is not set up correctly.")) from refusal
+
+
+def payment_channel(channel: PaymentChannel) -> ports.PaymentChannel:
+    """Return the service behind a way of paying; raises InvalidField for one without a service."""
+    if channel in (PaymentChannel.WECHAT_JSAPI, PaymentChannel.WECHAT_NATIVE):
+        return wechat_pay()
+    raise InvalidField.of("channel", _l("This way of paying is not offered."))
+
+
+def callback_channel(name: str) -> ports.PaymentChannel:
+    """Return the service that sends callbacks under this name; raises NotFound for any other name."""
+    if name == WECHAT:
+        return wechat_pay()
+    raise NotFound()
+
+
+def payment_identity(channel: PaymentChannel) -> PaymentIdentity:
+    """Return what a payment through *channel* has to name; raises as `payment_channel` does."""
+    if channel not in (PaymentChannel.WECHAT_JSAPI, PaymentChannel.WECHAT_NATIVE):
+        raise InvalidField.of("channel", _l("This way of paying is not offered."))
+    settings = _row(WECHAT_PAY).settings
+    return PaymentIdentity(str(settings["mchid"]), str(settings["app_id"]))
+
+
+def _credentials(channel: str) -> dict[str, str]:
+    row = _row(channel)
+    return {**row.settings, **row.secrets}
+
+
+def _row(channel: str) -> ChannelCredential:
+    row = _find(channel)
+    if row is None or not row.is_enabled:
+        raise Unavailable(_l("This service is not set up."))
+    return row
+
+
+def _find(channel: str) -> ChannelCredential | None:
+    return session().scalar(select(ChannelCredential).where(ChannelCredential.channel == channel))
+
+
+@transactional
+def register_sandbox_credentials(path: Path, *, now: datetime) -> None:
+    """Store the sandbox's credentials from its file `{"wechat": {…}, "wechat_pay": {…}}`; the same again
+    changes nothing. Templates of messages without an id get one that the sandbox accepts.
+
+    Raises InvalidField when the file cannot be read or lacks something.
+    """
+    found = _read(path)
+    for channel in (WECHAT, WECHAT_PAY):
+        _store(channel, found.get(channel), now=now)
+    notifications.name_sandbox_templates(now=now)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InvalidField.of("path", _l("This is not a file of credentials.")) from error
+    if not isinstance(found, dict):
+        raise InvalidField.of("path", _l("This is not a file of credentials."))
+    return found
+
+
+def _store(channel: str, values: Any, *, now: datetime) -> None:
+    settings, secrets = _pick(channel, values, SETTINGS), _pick(channel, values, SECRETS)
+    row = _find(channel)
+    if row is None:
+        row = ChannelCredential(channel=channel, created_at=now)
+        session().add(row)
+    elif (row.settings, row.secrets) == (settings, secrets):
+        return
+    row.settings, row.secrets = settings, secrets
+    session().flush()
+    record_change(
+        actor=SYSTEM,
+        action="register_credentials",
+        entity="channel",
+        entity_id=channel,
+        after=settings,
+        now=now,
+    )
+
+
+def _pick(channel: str, values: Any, names: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """Return the named texts of *values*, without saying in a refusal what they hold."""
+    missing = [name for name in names[channel] if not isinstance(values, dict) or not values.get(name)]
+    if missing:
+        raise InvalidField.of(f"{channel}.{missing[0]}", _l("This is missing."))
+    return {name: str(values[name]) for name in names[channel]}
