@@ -8,7 +8,7 @@ import subprocess
 import sys
 from types import FrameType
 
-from tests.servers import chromium_executable, postgres_server, redis_server
+from tests.servers import chromium_executable, postgres_server, redis_server, server_folder
 
 # The last resort against a test that hangs, with a wide margin.
 LIMIT_SECONDS = 80 * 60
@@ -49,7 +49,8 @@ def main(arguments: list[str]) -> int:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "scripts.no_skips", *arguments]
     if "-n" not in arguments:
         command += ["-n", processes(), "--dist", "loadgroup"]
-    with postgres_server() as postgres, redis_server() as redis:
+    with server_folder("tests") as folder, postgres_server() as postgres, redis_server() as redis:
+        command.append(f"--basetemp={folder / 'files'}")
         env = test_environment(postgres.url, redis.url)
         return subprocess.run(command, env=env, timeout=LIMIT_SECONDS, check=False).returncode
 
