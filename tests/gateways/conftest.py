@@ -100,8 +100,9 @@ def sandbox_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbo
 
 @pytest.fixture
 def sandbox(sandbox_process: Sandbox) -> Iterator[Sandbox]:
-    """The sandbox with nothing in it."""
+    """The sandbox with nothing in it; refunds are settled by nobody but the test."""
     sandbox_process.reset()
+    sandbox_process.control("/settings", {"refund_delay_seconds": -1, "wechat_pay_key_mode": "public_key"})
     yield sandbox_process
 
 

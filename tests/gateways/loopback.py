@@ -63,6 +63,7 @@ class Loopback:
         self.arrivals: queue.Queue[Received] = queue.Queue()
         self.answers: dict[str, list[Answer]] = {}
         self.finish: Callable[[Answer], Answer] = lambda answer: answer
+        self.has_run_out_of_patience = False
         self._released = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
@@ -90,7 +91,9 @@ class Loopback:
         return self.finish(answers.pop(0) if len(answers) > 1 else answers[0])
 
     def hang(self) -> None:
-        self._released.wait(WAIT_SECONDS)
+        """Keep silent until the test is over; a client without a time-out would have to wait for us."""
+        if not self._released.wait(WAIT_SECONDS):
+            self.has_run_out_of_patience = True
 
     def close(self) -> None:
         self._released.set()

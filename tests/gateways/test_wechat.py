@@ -187,6 +187,7 @@ def test_an_unusable_answer_leaves_the_outcome_unknown(
 
     assert failed.value.outcome_unknown
     assert platform.paths().count(path) == 1
+    assert not platform.has_run_out_of_patience
     assert "/elsewhere" not in platform.paths()
     assert_keeps_secrets(failed.value)
 

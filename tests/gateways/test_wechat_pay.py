@@ -315,6 +315,7 @@ def test_an_unusable_answer_leaves_the_outcome_unknown(
 
     assert failed.value.outcome_unknown
     assert service.paths() == [path]
+    assert not service.has_run_out_of_patience
     assert_keeps_secrets(failed.value)
 
 
@@ -325,7 +326,13 @@ INCOMPREHENSIBLE = [
     pytest.param(Answer(200, b"[" * 100_000), id="deep nesting"),
     pytest.param(json_answer({"prepay_id": 5, "trade_state": "?", "status": "?"}), id="other types"),
     pytest.param(
-        json_answer(transaction(out_trade_no="P99999999999999") | refund(out_refund_no="R99999999999999")),
+        json_answer(
+            refund(
+                out_refund_no="R99999999999999", amount={"total": 12800, "refund": 6400, "currency": "CNY"}
+            )
+            | {key: transaction()[key] for key in ("appid", "mchid", "trade_state", "success_time")}
+            | {"out_trade_no": "P99999999999999"}
+        ),
         id="facts of another number",
     ),
 ]
