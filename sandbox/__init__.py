@@ -1,0 +1,1 @@
+"""Development sandbox: a separate process that speaks the remote services' real protocols on this machine."""

@@ -1,0 +1,58 @@
+"""One sandbox put together: state, keys, background work and the registered services."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sandbox.clock import Clock, utc_now
+from sandbox.faults import Faults, Targets
+from sandbox.keys import open_key_ring
+from sandbox.notifier import Notifier
+from sandbox.services import Context, PaymentChannel, Service
+from sandbox.settings import Settings
+from sandbox.state import Store
+from sandbox.tasks import Tasks
+from sandbox.wechat import WeChat
+from sandbox.wechat_pay import WeChatPay
+
+# A further service is one module and one entry here.
+SERVICES: tuple[Callable[[Context], Service], ...] = (WeChat, WeChatPay)
+
+
+class Sandbox:
+    """Everything behind the web application; start() begins background work, stop() ends it."""
+
+    def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        ring = open_key_ring(settings.data_dir, clock())
+        self.settings = settings
+        self.store = Store(settings.data_dir / "state.db")
+        self.faults = Faults(self.store)
+        self.tasks = Tasks(self.store, clock)
+        notifier = Notifier(self.store, self.faults, self.tasks, settings)
+        self.context = Context(settings, clock, ring, self.store, self.faults, self.tasks, notifier)
+        self.services = [make(self.context) for make in SERVICES]
+
+    @property
+    def channels(self) -> dict[str, PaymentChannel]:
+        """Return the control of every payment service by its name in control paths."""
+        return dict(service.channel for service in self.services if service.channel is not None)
+
+    @property
+    def targets(self) -> Targets:
+        """Return what faults may be armed for."""
+        operations: dict[str, frozenset[str]] = {}
+        with_callbacks: frozenset[str] = frozenset()
+        for service in self.services:
+            operations |= service.operations
+            with_callbacks |= service.callback_targets
+        return Targets(operations, with_callbacks)
+
+    def start(self) -> None:
+        """Begin sending retries and settling refunds, also those left from before a restart."""
+        self.tasks.start()
+
+    def stop(self) -> None:
+        """End background work and close the state file."""
+        self.tasks.stop()
+        self.store.close()
