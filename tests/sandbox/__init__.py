@@ -1,0 +1,1 @@
+"""The sandbox, driven over loopback by the real client libraries."""
