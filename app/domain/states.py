@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import Enum
-from typing import Any
+from typing import Any, Self
 
 from flask_babel import lazy_gettext as _l
 
@@ -26,6 +26,14 @@ class LabelledEnum(str, Enum):
 
     def __str__(self) -> str:
         return str(self.value)
+
+    @classmethod
+    def of(cls, value: str) -> Self:
+        """Return the member with this stored value; raises ValueError."""
+        for member in cls:
+            if member.value == value:
+                return member
+        raise ValueError(value)
 
 
 class OrderKind(LabelledEnum):

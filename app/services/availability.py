@@ -79,19 +79,25 @@ def get_state_version(store_id: int, *, now: datetime) -> str:
     Counted changes of its rooms, edits of its rules, and the present quarter of an hour minute by minute,
     because lead times and run-out holds change the picture without anybody writing.
     """
-    parts = session().execute(
-        select(
-            select(func.sum(Room.state_version)).where(Room.store_id == store_id).scalar_subquery(),
-            select(func.sum(Room.version)).where(Room.store_id == store_id).scalar_subquery(),
-            select(func.sum(BookingPolicy.version)).where(BookingPolicy.store_id == store_id).scalar_subquery(),
-            select(func.count(OpeningHours.id) + func.coalesce(func.max(OpeningHours.id), 0))
-            .where(OpeningHours.store_id == store_id)
-            .scalar_subquery(),
-            select(func.count(RoomBlock.id) + func.coalesce(func.max(RoomBlock.id), 0))
-            .where(RoomBlock.store_id == store_id)
-            .scalar_subquery(),
+    parts = (
+        session()
+        .execute(
+            select(
+                select(func.sum(Room.state_version)).where(Room.store_id == store_id).scalar_subquery(),
+                select(func.sum(Room.version)).where(Room.store_id == store_id).scalar_subquery(),
+                select(func.sum(BookingPolicy.version))
+                .where(BookingPolicy.store_id == store_id)
+                .scalar_subquery(),
+                select(func.count(OpeningHours.id) + func.coalesce(func.max(OpeningHours.id), 0))
+                .where(OpeningHours.store_id == store_id)
+                .scalar_subquery(),
+                select(func.count(RoomBlock.id) + func.coalesce(func.max(RoomBlock.id), 0))
+                .where(RoomBlock.store_id == store_id)
+                .scalar_subquery(),
+            )
         )
-    ).one()
+        .one()
+    )
     minute = int(now.timestamp()) // 60
     text = ":".join(str(part or 0) for part in (*parts, minute))
     return hashlib.blake2s(text.encode(), digest_size=8).hexdigest()
@@ -169,9 +175,7 @@ def get_room_calendar(room_id: int, *, month: str, now: datetime) -> list[dict[s
     first = _first_of_month(month)
     days = months.monthrange(first.year, first.month)[1]
     prices = load_price_rules(room.store_id)
-    whole = Span(
-        local_day(first, room.tz).start_at, local_day(first.replace(day=days), room.tz).end_at
-    )
+    whole = Span(local_day(first, room.tz).start_at, local_day(first.replace(day=days), room.tz).end_at)
     spans = paint_rooms([room], whole, now=now)[room_id]
     free = free_spans(spans)
     return [
@@ -186,7 +190,7 @@ def get_room_calendar(room_id: int, *, month: str, now: datetime) -> list[dict[s
 
 def _first_of_month(month: str) -> date:
     try:
-        first = datetime.strptime(month, "%Y-%m").date()
+        first = date.fromisoformat(f"{month}-01")
     except ValueError:
         first = date.min
     if not 2000 <= first.year <= 2999:

@@ -20,6 +20,7 @@ from app.services.quotes import BookingRequest, Offer, describe_policy, make_off
 from app.services.room_rules import RoomRules, load_occupancy, load_room
 from app.services.unit_of_work import session, transactional
 
+
 def create_booking(request: BookingRequest, *, note: str = "", actor: Actor, now: datetime) -> str:
     """Hold a room for a customer and return the number of the new order.
 
@@ -78,19 +79,45 @@ def save_order(
     customer_id: int | None,
     source: OrderSource,
     note: str = "",
+    is_in_use: bool = False,
     actor: Actor,
     now: datetime,
 ) -> Order:
-    """Save an unpaid order with its lines and the held booking of an offer, inside the caller's transaction.
+    """Save an order with its lines and the booking of an offer, inside the caller's transaction.
 
-    The caller holds the room's lock. Raises RoomTaken (through the constraint) when the room is occupied.
+    The order waits for its payment and the booking is held, unless the guests are let in at once. The caller
+    holds the room's lock. Raises RoomTaken (through the constraint) when the room is occupied.
     """
-    quote, policy = offer.quote, offer.room.policy
-    expires_at = now + timedelta(minutes=policy.hold_minutes)
-    order = Order(
+    status = OrderStatus.IN_USE if is_in_use else OrderStatus.PENDING_PAYMENT
+    expires_at = None if is_in_use else now + timedelta(minutes=offer.room.policy.hold_minutes)
+    order = _new_order(offer, status, expires_at, customer_id=customer_id, source=source, note=note, now=now)
+    session().add(order)
+    session().flush()
+    add_lines(order, offer.quote.lines, dict(offer.quote.rule_versions))
+    session().add(_new_booking(order, offer, now=now))
+    record_event(order, "create", actor=actor, now=now, target=status)
+    # The room is taken here and now, so that a violation shows before anything else is done.
+    session().flush()
+    if offer.quote.total_fen:
+        notifications.queue_notice("order_created", order=order, now=now)
+    return order
+
+
+def _new_order(
+    offer: Offer,
+    status: OrderStatus,
+    expires_at: datetime | None,
+    *,
+    customer_id: int | None,
+    source: OrderSource,
+    note: str,
+    now: datetime,
+) -> Order:
+    quote = offer.quote
+    return Order(
         no=new_number("B", now),
         kind=OrderKind.BOOKING,
-        status=OrderStatus.PENDING_PAYMENT,
+        status=status,
         source=source,
         customer_id=customer_id,
         store_id=offer.room.store_id,
@@ -98,38 +125,28 @@ def save_order(
         extra_fen=quote.extra_fen,
         discount_fen=quote.discount_fen,
         total_fen=quote.total_fen,
-        policy=describe_policy(policy),
+        policy=describe_policy(offer.room.policy),
         note=note,
         created_at=now,
         expires_at=expires_at,
+        paid_at=now if status is OrderStatus.IN_USE else None,
     )
-    session().add(order)
-    session().flush()
-    add_lines(order, quote.lines, dict(quote.rule_versions))
-    session().add(new_booking(order, offer.room, offer.span, hold_expires_at=expires_at, now=now))
-    record_event(order, "create", actor=actor, now=now, target=OrderStatus.PENDING_PAYMENT)
-    # The room is taken here and now, so that a violation shows before anything else is done.
-    session().flush()
-    if quote.total_fen:
-        notifications.queue_notice("order_created", order=order, now=now)
-    return order
 
 
-def new_booking(
-    order: Order, room: RoomRules, span: Span, *, hold_expires_at: datetime, now: datetime
-) -> Booking:
-    """Return an unsaved held booking of *span* with the policy's buffers around it."""
-    busy = rules.busy_span(room.policy, span)
+def _new_booking(order: Order, offer: Offer, *, now: datetime) -> Booking:
+    busy = rules.busy_span(offer.room.policy, offer.span)
+    is_in_use = order.status is OrderStatus.IN_USE
     return Booking(
         order_id=order.id,
-        store_id=room.store_id,
-        room_id=room.room_id,
-        state=BookingState.HELD,
-        start_at=span.start_at,
-        end_at=span.end_at,
+        store_id=offer.room.store_id,
+        room_id=offer.room.room_id,
+        state=BookingState.IN_USE if is_in_use else BookingState.HELD,
+        start_at=offer.span.start_at,
+        end_at=offer.span.end_at,
         busy_from_at=busy.start_at,
         busy_until_at=busy.end_at,
-        hold_expires_at=hold_expires_at,
+        hold_expires_at=order.expires_at,
+        checked_in_at=now if is_in_use else None,
         created_at=now,
     )
 
@@ -162,7 +179,7 @@ def settle_paid(order: Order, *, actor: Actor, now: datetime) -> None:
 
 def booking_of(order: Order) -> Booking:
     """Return the booking of an order; raises NotFound for an order without one."""
-    booking = session().scalar(
+    booking: Booking | None = session().scalar(
         select(Booking).where(Booking.order_id == order.id).order_by(Booking.id.desc()).limit(1)
     )
     if booking is None:

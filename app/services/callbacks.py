@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-
 from app.models import PaymentCallback
-from app.services.unit_of_work import session
+from app.services.inserts import insert_into
+from app.services.unit_of_work import change_rows
 
 
 class CallbackRefused(Exception):
@@ -23,10 +21,8 @@ def keep_callback(
     channel: str, callback_id: str, event: str, subject_no: str, body: str, *, now: datetime
 ) -> bool:
     """Store a callback under its unique id and tell whether it is the first of its kind."""
-    dialect = session().get_bind().dialect.name
-    insert = postgresql_insert if dialect == "postgresql" else sqlite_insert
-    done = session().execute(
-        insert(PaymentCallback)
+    done = change_rows(
+        insert_into(PaymentCallback)
         .values(
             channel=channel,
             callback_id=callback_id,
@@ -38,4 +34,4 @@ def keep_callback(
         )
         .on_conflict_do_nothing()
     )
-    return bool(done.rowcount)  # type: ignore[attr-defined]
+    return bool(done)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -48,11 +48,7 @@ def _leaving(order: Order, *, now: datetime) -> Leaving:
     steps = fee_steps(order.policy["cancel_steps"])
     start_at = bookings.booking_of(order).start_at
     preview: FeePreview = cancel_fee(steps, order.paid_fen - order.refunded_fen, start_at, now)
-    step = preview.step and {
-        "minutes_before": preview.step.minutes_before,
-        "fee_percent": preview.step.fee_percent,
-    }
-    return Leaving(preview.fee_fen, preview.refund_fen, step)
+    return Leaving(preview.fee_fen, preview.refund_fen, asdict(preview.step) if preview.step else None)
 
 
 def cancel_order(no: str, *, reason: str = "", actor: Actor, now: datetime) -> None:

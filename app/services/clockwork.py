@@ -27,7 +27,7 @@ STARTING_SOON_MINUTES = 30
 
 
 def _each(ids: Sequence[int], work: Callable[[int], Any]) -> int:
-    """Do *work* for every id on its own, so that one that is refused holds up nobody; return how many worked."""
+    """Do *work* for every id on its own, so that a refused one holds up nobody; return how many worked."""
     count = 0
     for order_id in ids:
         try:
@@ -38,7 +38,7 @@ def _each(ids: Sequence[int], work: Callable[[int], Any]) -> int:
 
 
 def expire_holds(*, now: datetime, limit: int = 200) -> int:
-    """Expire the bookings that were not paid in time; the provider's order is closed before the room is free."""
+    """Expire the bookings that were not paid in time; the provider's order is closed first."""
     due = session().scalars(
         select(Order.id)
         .where(
@@ -153,7 +153,9 @@ def _warn_of_start(*, now: datetime) -> int:
     return len(orders)
 
 
-def _due_orders(state: BookingState, column: Any, minutes: int, now: datetime) -> list[tuple[Order, datetime]]:
+def _due_orders(
+    state: BookingState, column: Any, minutes: int, now: datetime
+) -> list[tuple[Order, datetime]]:
     """Return the orders whose instant came within *minutes* during the last two minutes of the clock."""
     edge = now + timedelta(minutes=minutes)
     rows = session().execute(

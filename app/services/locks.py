@@ -1,4 +1,4 @@
-"""Locks, taken once and in one order: customer, rooms by id, campaign, team, order, payment, voucher (docs/locking.md)."""
+"""Locks, taken once and in the one order that docs/locking.md gives: customer, rooms, …, voucher."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy import select, update
 
 from app.domain.errors import NotFound
 from app.models import Customer, Order, Room
-from app.services.unit_of_work import session
+from app.services.unit_of_work import change_rows, session
 
 
 def lock_rooms(room_ids: Iterable[int]) -> None:
@@ -18,32 +18,39 @@ def lock_rooms(room_ids: Iterable[int]) -> None:
     which alone would deadlock in chains under a crowd. SQLite has one writer at a time anyway.
     """
     for room_id in sorted(set(room_ids)):
-        session().execute(
+        change_rows(
             update(Room)
             .where(Room.id == room_id)
             .values(state_version=Room.state_version + 1, updated_at=Room.updated_at)
-            .execution_options(synchronize_session=False)
         )
 
 
 def lock_order(order_id: int) -> Order:
     """Lock an order and return it as it is now."""
-    return session().execute(
-        select(Order)
-        .where(Order.id == order_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).scalar_one()
+    return (
+        session()
+        .execute(
+            select(Order)
+            .where(Order.id == order_id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        .scalar_one()
+    )
 
 
 def lock_customer(customer_id: int | None) -> Customer:
     """Lock a customer, so that two requests of one person cannot both pass a limit; raises NotFound."""
-    customer = session().execute(
-        select(Customer)
-        .where(Customer.id == customer_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).scalar_one_or_none()
+    customer = (
+        session()
+        .execute(
+            select(Customer)
+            .where(Customer.id == customer_id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        .scalar_one_or_none()
+    )
     if customer is None:
         raise NotFound()
     return customer

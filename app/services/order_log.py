@@ -13,7 +13,7 @@ from app.domain.errors import InvalidTransition
 from app.domain.pricing import QuoteLine
 from app.domain.states import ORDER_TABLES, OrderStatus, check_transition
 from app.models import Order, OrderEvent, OrderLine
-from app.services.unit_of_work import session
+from app.services.unit_of_work import change_rows, session
 
 
 def move_order(
@@ -34,18 +34,13 @@ def move_order(
     source = order.status
     check_transition(ORDER_TABLES[order.kind], event, source, target)
     session().flush()
-    changed = session().execute(
-        update(Order)
-        .where(Order.id == order.id, Order.status == source)
-        .values(status=target, **values)
-        .execution_options(synchronize_session=False)
+    changed = change_rows(
+        update(Order).where(Order.id == order.id, Order.status == source).values(status=target, **values)
     )
-    if changed.rowcount != 1:  # type: ignore[attr-defined]
+    if changed != 1:
         raise InvalidTransition(data={"event": event, "status": str(source)})
     session().refresh(order)
-    record_event(
-        order, event, actor=actor, now=now, reason=reason, data=data, source=source, target=target
-    )
+    record_event(order, event, actor=actor, now=now, reason=reason, data=data, source=source, target=target)
 
 
 def record_event(

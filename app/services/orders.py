@@ -14,9 +14,10 @@ from sqlalchemy.orm import joinedload, selectinload
 from app.domain.actor import Actor
 from app.domain.errors import InvalidField, NotFound
 from app.domain.events import event_label
-from app.domain.states import OrderKind, OrderStatus
+from app.domain.states import LabelledEnum, OrderKind, OrderStatus
 from app.models import Booking, Order, Payment, Refund, Voucher
 from app.services import vouchers
+from app.services.cursors import after_id, page_of
 from app.services.unit_of_work import session
 
 DEFAULT_ZONE = ZoneInfo("Asia/Shanghai")
@@ -27,7 +28,9 @@ SETTLED = (OrderStatus.CANCELLED, OrderStatus.REFUNDING, OrderStatus.REFUNDED, O
 def find_own_order(no: str, *, customer_id: int | None) -> int:
     """Return the id of a customer's own order; raises NotFound, also for somebody else's."""
     order_id = session().scalar(
-        select(Order.id).where(Order.no == no, Order.customer_id == customer_id, Order.customer_id.is_not(None))
+        select(Order.id).where(
+            Order.no == no, Order.customer_id == customer_id, Order.customer_id.is_not(None)
+        )
     )
     if order_id is None:
         raise NotFound()
@@ -61,23 +64,24 @@ def list_orders(
     now: datetime,
     status: str | None = None,
     kind: str | None = None,
-    after_id: int | None = None,
+    cursor: str | None = None,
     limit: int = 20,
-) -> list[dict[str, Any]]:
-    """Return a customer's orders, the newest first, each with its `id` for the next page's cursor."""
+) -> dict[str, Any]:
+    """Return `{items, next_cursor}` of a customer's orders, the newest first."""
     conditions: list[Any] = [Order.customer_id == customer_id]
     if status is not None:
         conditions.append(Order.status == _member(OrderStatus, "status", status))
     if kind is not None:
         conditions.append(Order.kind == _member(OrderKind, "kind", kind))
-    if after_id is not None:
-        conditions.append(Order.id < after_id)
-    return [describe_order(order, now=now) | {"id": order.id} for order in _load(*conditions, limit=limit)]
+    if cursor is not None:
+        conditions.append(Order.id < after_id(cursor))
+    page, next_cursor = page_of(_load(*conditions, limit=limit + 1), limit)
+    return {"items": [describe_order(order, now=now) for order in page], "next_cursor": next_cursor}
 
 
-def _member(enum: Any, field: str, value: str) -> Any:
+def _member(enum: type[LabelledEnum], field: str, value: str) -> Any:
     try:
-        return enum(value)
+        return enum.of(value)
     except ValueError:
         raise InvalidField.of(field, _l("This value is not known.")) from None
 
@@ -238,9 +242,9 @@ def refuse_check_in(order: Order, booking: Booking, now: datetime) -> Any:
         return _l("The order is not awaiting use.")
     early = timedelta(minutes=order.policy["check_in_early_minutes"])
     if now < booking.start_at - early:
-        return _l("Check-in opens %(minutes)s minutes before the start.", minutes=early // timedelta(minutes=1))
+        return _l(
+            "Check-in opens %(minutes)s minutes before the start.", minutes=early // timedelta(minutes=1)
+        )
     if now >= booking.end_at:
         return _l("The booked time is over.")
     return None
-
-

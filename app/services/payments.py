@@ -12,8 +12,15 @@ from sqlalchemy import select
 
 from app.domain.actor import PAYMENT_SERVICE, Actor
 from app.domain.errors import InvalidField, InvalidTransition, NotFound, Unavailable
-from app.domain.states import PAYMENT, BookingState, OrderKind, OrderStatus, PaymentChannel, PaymentStatus
-from app.domain.states import check_transition
+from app.domain.states import (
+    PAYMENT,
+    BookingState,
+    OrderKind,
+    OrderStatus,
+    PaymentChannel,
+    PaymentStatus,
+    check_transition,
+)
 from app.gateways.ports import (
     CallbackHeaders,
     CallbackInvalid,
@@ -70,7 +77,7 @@ def start_payment(no: str, *, channel: str, actor: Actor, now: datetime) -> dict
 
 def _channel(channel: str) -> PaymentChannel:
     try:
-        return PaymentChannel(channel)
+        return PaymentChannel.of(channel)
     except ValueError:
         raise InvalidField.of("channel", _l("This way of paying is not offered.")) from None
 
@@ -140,12 +147,16 @@ def _settle_refused(payment_id: int, *, now: datetime) -> None:
 
 
 def _lock_payment(payment_id: int) -> Payment:
-    return session().execute(
-        select(Payment)
-        .where(Payment.id == payment_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).scalar_one()
+    return (
+        session()
+        .execute(
+            select(Payment)
+            .where(Payment.id == payment_id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        .scalar_one()
+    )
 
 
 def get_payment(no: str, payment_no: str, *, customer_id: int, now: datetime) -> dict[str, Any]:
@@ -193,9 +204,11 @@ def apply_success(facts: PaymentFacts, *, now: datetime) -> None:
 
     Raises CallbackRefused when the payment is unknown or merchant, app, currency or amount differ.
     """
-    found = session().execute(
-        select(Payment.id, Payment.order_id).where(Payment.payment_no == facts.payment_no)
-    ).one_or_none()
+    found = (
+        session()
+        .execute(select(Payment.id, Payment.order_id).where(Payment.payment_no == facts.payment_no))
+        .one_or_none()
+    )
     if found is None:
         raise CallbackRefused("unknown_payment")
     lock_rooms(session().scalars(select(Booking.room_id).where(Booking.order_id == found.order_id)).all())
@@ -310,7 +323,7 @@ def settle_by_query(payment_id: int, *, now: datetime) -> str:
     assert payment is not None
     facts = channels.payment_channel(payment.channel).query_payment(payment.payment_no)
     _apply_facts(payment_id, facts, now=now)
-    return facts.status
+    return str(facts.status)
 
 
 @transactional
@@ -345,7 +358,9 @@ def close_open_payments(order_id: int, *, now: datetime) -> bool:
         select(Payment.id).where(Payment.order_id == order_id, Payment.status == PaymentStatus.PENDING)
     )
     try:
-        return all([close_payment(payment_id, now=now) for payment_id in ids.all()])
+        # Every one is closed, also after one that turned out to be paid.
+        closed = [close_payment(payment_id, now=now) for payment_id in ids.all()]
+        return all(closed)
     except (GatewayUnavailable, GatewayRefused) as error:
         log.warning("payments of order %s stay open: %s", order_id, error)
         expires_at = session().scalar(select(Order.expires_at).where(Order.id == order_id))
@@ -371,5 +386,3 @@ def _apply_closed(payment_id: int, *, now: datetime) -> None:
         payment.status = PaymentStatus.CLOSED
         payment.closed_at = now
         payment.next_query_at = None
-
-

@@ -30,6 +30,8 @@ def enqueue(job: str, *args: Any) -> None:
 
 def _enqueue_now(job: str, args: tuple[Any, ...]) -> None:
     try:
-        Queue(DEFAULT_QUEUE, connection=redis_holder.client).enqueue(job, *args, job_timeout=120, result_ttl=0)
+        Queue(DEFAULT_QUEUE, connection=redis_holder.client).enqueue(
+            job, *args, job_timeout=120, result_ttl=0
+        )
     except (RedisError, OSError) as error:
         log.warning("job %s waits for its sweep, redis says %s", job, type(error).__name__)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
@@ -154,13 +154,17 @@ def requested_span(request: BookingRequest, room: RoomRules) -> Span:
 
 
 def _session_span(request: BookingRequest, room: RoomRules) -> Span:
-    row = session().execute(
-        select(BookingSession.start_minute, BookingSession.length_minutes).where(
-            BookingSession.id == request.session_id,
-            BookingSession.store_id == room.store_id,
-            BookingSession.is_active,
+    row = (
+        session()
+        .execute(
+            select(BookingSession.start_minute, BookingSession.length_minutes).where(
+                BookingSession.id == request.session_id,
+                BookingSession.store_id == room.store_id,
+                BookingSession.is_active,
+            )
         )
-    ).one_or_none()
+        .one_or_none()
+    )
     if row is None:
         raise InvalidField.of("session_id", _l("This session does not exist here."))
     start_at = local_instant(local_date(request.start_at, room.tz), row.start_minute, room.tz)
@@ -177,6 +181,7 @@ def with_alternatives(
     try:
         wanted = requested_span(request, room)
     except (InvalidField, RuleRefused):
+        # A session at another time: its day is what matters.
         wanted = span_of_minutes(request.start_at, room.policy.min_minutes)
     refusal.data = data | {"alternatives": _alternatives(wanted, room, now=now)}
     return refusal
@@ -193,9 +198,7 @@ def _alternatives(wanted: Span, room: RoomRules, *, now: datetime) -> list[dict[
     return [_describe_alternative(offer, by_id[offer.room_id], prices) for offer in found]
 
 
-def _describe_alternative(
-    offer: Alternative, room: RoomRules, prices: list[PriceRule]
-) -> dict[str, Any]:
+def _describe_alternative(offer: Alternative, room: RoomRules, prices: list[PriceRule]) -> dict[str, Any]:
     try:
         total_fen = quote_span(room.priced_room, offer.span, prices).total_fen
     except NoPrice:

@@ -1,4 +1,4 @@
-"""Giving money back by the original route: reserved first, sent by a worker, retried under the same number."""
+"""Giving money back by the original route: reserved, sent by a worker, retried under one number."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from app.services.callbacks import CallbackRefused, keep_callback
 from app.services.locks import lock_order
 from app.services.numbers import new_number
 from app.services.order_log import move_order, record_event
-from app.services.unit_of_work import session, transactional
+from app.services.unit_of_work import change_rows, session, transactional
 
 log = logging.getLogger(__name__)
 
@@ -57,20 +57,17 @@ def refund_payment(payment: Payment, order: Order, *, reason: str, actor: Actor,
     """Refund one whole payment that nobody needs: paid too late, or for the second time."""
     _create(payment, order, payment.amount_fen, reason=reason, actor=actor, now=now)
     if order.status is OrderStatus.CANCELLED:
-        move_order(
-            order, "refund_late_payment", OrderStatus.REFUNDING, actor=actor, now=now, reason=reason
-        )
+        move_order(order, "refund_late_payment", OrderStatus.REFUNDING, actor=actor, now=now, reason=reason)
 
 
 def _create(
     payment: Payment, order: Order, amount_fen: int, *, reason: str, actor: Actor, now: datetime
 ) -> None:
     # The reservation is conditional in the database: racing refunds can never exceed the payment.
-    session().execute(
+    change_rows(
         update(Payment)
         .where(Payment.id == payment.id)
         .values(refund_reserved_fen=Payment.refund_reserved_fen + amount_fen)
-        .execution_options(synchronize_session=False)
     )
     session().refresh(payment)
     refund = Refund(
@@ -126,12 +123,16 @@ def send_refund(refund_id: int, *, now: datetime) -> None:
 
 
 def _request(refund_id: int) -> tuple[Refund, Any, RefundRequest] | None:
-    row = session().execute(
-        select(Refund, Payment)
-        .join(Payment, Payment.id == Refund.payment_id)
-        .where(Refund.id == refund_id)
-        .execution_options(populate_existing=True)
-    ).one_or_none()
+    row = (
+        session()
+        .execute(
+            select(Refund, Payment)
+            .join(Payment, Payment.id == Refund.payment_id)
+            .where(Refund.id == refund_id)
+            .execution_options(populate_existing=True)
+        )
+        .one_or_none()
+    )
     if row is None or row.Refund.status not in (RefundStatus.CREATED, RefundStatus.PROCESSING):
         return None
     refund, payment = row.Refund, row.Payment
@@ -177,12 +178,16 @@ def _order_id_of(refund_id: int) -> int:
 
 
 def _lock_refund(refund_id: int) -> Refund:
-    return session().execute(
-        select(Refund)
-        .where(Refund.id == refund_id)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    ).scalar_one()
+    return (
+        session()
+        .execute(
+            select(Refund)
+            .where(Refund.id == refund_id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        .scalar_one()
+    )
 
 
 def receive_callback(channel: str, *, headers: CallbackHeaders, body: bytes, now: datetime) -> None:
@@ -206,9 +211,11 @@ def _apply_callback(
 @transactional
 def apply_facts(facts: RefundFacts, *, now: datetime) -> None:
     """Apply what the service says about a refund, once; raises CallbackRefused when it does not fit."""
-    found = session().execute(
-        select(Refund.id, Refund.order_id).where(Refund.refund_no == facts.refund_no)
-    ).one_or_none()
+    found = (
+        session()
+        .execute(select(Refund.id, Refund.order_id).where(Refund.refund_no == facts.refund_no))
+        .one_or_none()
+    )
     if found is None:
         raise CallbackRefused("unknown_refund")
     order = lock_order(found.order_id)
@@ -295,9 +302,7 @@ def settle_refunds(*, now: datetime, limit: int = 100) -> int:
     """Send refunds that still wait and ask after those under way; returns how many were looked at."""
     due = session().scalars(
         select(Refund.id)
-        .where(
-            Refund.status.in_((RefundStatus.CREATED, RefundStatus.PROCESSING)), Refund.next_try_at <= now
-        )
+        .where(Refund.status.in_((RefundStatus.CREATED, RefundStatus.PROCESSING)), Refund.next_try_at <= now)
         .order_by(Refund.next_try_at)
         .limit(limit)
     )

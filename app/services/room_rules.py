@@ -77,22 +77,26 @@ def load_store_rooms(store_id: int) -> list[RoomRules]:
 
 
 def _load(condition: ColumnElement[bool]) -> list[RoomRules]:
-    rows = session().execute(
-        select(
-            Room.id,
-            Room.name,
-            Room.room_type_id,
-            Room.cleaning_minutes,
-            RoomType.name.label("room_type"),
-            Store.id.label("store_id"),
-            Store.name.label("store_name"),
-            Store.time_zone,
+    rows = (
+        session()
+        .execute(
+            select(
+                Room.id,
+                Room.name,
+                Room.room_type_id,
+                Room.cleaning_minutes,
+                RoomType.name.label("room_type"),
+                Store.id.label("store_id"),
+                Store.name.label("store_name"),
+                Store.time_zone,
+            )
+            .join(Store, Store.id == Room.store_id)
+            .join(RoomType, RoomType.id == Room.room_type_id)
+            .where(condition, Room.is_active, Store.is_active)
+            .order_by(Room.position, Room.id)
         )
-        .join(Store, Store.id == Room.store_id)
-        .join(RoomType, RoomType.id == Room.room_type_id)
-        .where(condition, Room.is_active, Store.is_active)
-        .order_by(Room.position, Room.id)
-    ).all()
+        .all()
+    )
     if not rows:
         return []
     store_id = rows[0].store_id

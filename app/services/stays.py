@@ -37,7 +37,14 @@ def check_in(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
 
 @transactional
 def _check_in(order_id: int, *, actor: Actor, now: datetime) -> Booking:
-    order, booking = _lock(order_id)
+    order, booking = lock_stay(order_id)
+    let_guests_in(order, booking, actor=actor, now=now)
+    vouchers.redeem_for_booking(order, actor=actor, now=now)
+    return booking
+
+
+def let_guests_in(order: Order, booking: Booking, *, actor: Actor, now: datetime) -> None:
+    """Put a locked order in use; the voucher that may pay it is the caller's business."""
     if order.status is not OrderStatus.AWAITING_USE:
         raise InvalidTransition(data={"event": "check_in", "status": str(order.status)})
     reason = refuse_check_in(order, booking, now) if actor.is_customer else None
@@ -47,12 +54,11 @@ def _check_in(order_id: int, *, actor: Actor, now: datetime) -> Booking:
     booking.state = BookingState.IN_USE
     booking.checked_in_at = now
     move_order(order, "check_in", OrderStatus.IN_USE, actor=actor, now=now)
-    vouchers.redeem_for_booking(order, actor=actor, now=now)
     notifications.queue_notice("booking_started", order=order, now=now)
-    return booking
 
 
-def _lock(order_id: int) -> tuple[Order, Booking]:
+def lock_stay(order_id: int) -> tuple[Order, Booking]:
+    """Lock the room and the order of a booking and return both as they are now."""
     lock_rooms(session().scalars(select(Booking.room_id).where(Booking.order_id == order_id)).all())
     order = lock_order(order_id)
     return order, booking_of(order)
@@ -93,7 +99,7 @@ def _record_door_failure(order_id: int, *, now: datetime) -> None:
 @transactional
 def check_out(no: str, *, actor: Actor, now: datetime) -> None:
     """End the use at once: the rest of the time is free again, after cleaning. Raises InvalidTransition."""
-    order, booking = _lock(find_order(no, actor=actor))
+    order, booking = lock_stay(find_order(no, actor=actor))
     finish(order, booking, "check_out", actor=actor, now=now)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, ParamSpec, TypeVar, cast
 
+from sqlalchemy import CursorResult, Executable
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
@@ -47,7 +49,13 @@ _RETRIED_SQLSTATES = {"40P01", "40001"}
 
 def session() -> Session:
     """Return the session of this context."""
-    return db.session()
+    return cast(Session, db.session())
+
+
+def change_rows(statement: Executable) -> int:
+    """Run an insert, update or delete and return how many rows it changed; loaded objects are not touched."""
+    result = session().execute(statement, execution_options={"synchronize_session": False})
+    return cast("CursorResult[Any]", result).rowcount
 
 
 def in_unit_of_work() -> bool:
@@ -123,9 +131,17 @@ def _end_open_reads(current: Session) -> None:
     current.expire_all()
 
 
-def savepoint_scope() -> Any:
-    """Return a context manager whose failure undoes only what it contains."""
-    return session().begin_nested()
+@contextmanager
+def savepoint_scope() -> Iterator[None]:
+    """Run the block in a savepoint: a failure undoes, and sends to no worker, only what the block did."""
+    calls = session().info.get(_AFTER_COMMIT, [])
+    kept = len(calls)
+    try:
+        with session().begin_nested():
+            yield
+    except BaseException:
+        del calls[kept:]
+        raise
 
 
 def constraint_name(error: DBAPIError) -> str | None:
@@ -155,4 +171,3 @@ def _is_retried(error: DBAPIError) -> bool:
 
 def _sqlstate(error: DBAPIError) -> str | None:
     return getattr(error.orig, "sqlstate", None)
-

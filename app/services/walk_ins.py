@@ -16,8 +16,9 @@ from app.services.unit_of_work import transactional
 
 
 def create_walk_in(room_id: int, *, minutes: int, note: str = "", actor: Actor, now: datetime) -> str:
-    """Hold a room from this minute for *minutes* and return the order's number; lead times and steps stand aside.
+    """Hold a room from this minute for *minutes* and return the order's number.
 
+    Lead times and steps stand aside.
     Raises Forbidden outside the staff's stores, and the refusals of a booking with their alternatives.
     """
     room = load_room(room_id)
@@ -36,9 +37,7 @@ def _create(request: BookingRequest, room: RoomRules, *, note: str, actor: Actor
     lock_rooms([room.room_id])
     release_stale_holds(room.room_id, now=now)
     offer = make_offer(request, room, actor=None, now=now, is_walk_in=True)
-    order = save_order(
-        offer, customer_id=None, source=OrderSource.COUNTER, note=note, actor=actor, now=now
-    )
+    order = save_order(offer, customer_id=None, source=OrderSource.COUNTER, note=note, actor=actor, now=now)
     if order.total_fen == 0:
         settle_paid(order, actor=actor, now=now)
     return order.no
