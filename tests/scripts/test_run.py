@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from tests.architecture.sources import ROOT
 
 # The promises are 10 s for a warm start and 20 s for a stop; starting shares its cores with other tests here.
 START_SECONDS, STOP_SECONDS = 120, 20
+SHOP_TABLES = ("stores", "ab_user")
 
 
 @pytest.fixture
@@ -78,6 +80,15 @@ def stop(process: subprocess.Popen[bytes], number: int) -> float:
     return time.monotonic() - begin
 
 
+def shop(folder: Path) -> tuple[int, int, dict[str, str]]:
+    """Return how many stores and staff a stopped product has, and its secrets."""
+    with closing(sqlite3.connect(folder / "quefang.db")) as connection:
+        stores, staff = (
+            connection.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in SHOP_TABLES
+        )
+    return stores, staff, read_env_file(folder / "secrets.env")
+
+
 @pytest.mark.e2e
 @pytest.mark.xdist_group("product")
 def test_product_starts_twice_and_stops_cleanly(environment: dict[str, str], tmp_path: Path) -> None:
@@ -93,12 +104,13 @@ def test_product_starts_twice_and_stops_cleanly(environment: dict[str, str], tmp
         assert (refused.returncode, b"Already running" in refused.stderr) == (1, True)
         stop(process, signal.SIGINT)
         assert members(environment) == []
-    before = (folder / "quefang.db").stat().st_size, read_env_file(folder / "secrets.env")
+    before = shop(folder)
+    assert before[0] == 3
 
     with running(environment, log) as process:
         stop(process, signal.SIGTERM)
 
-    assert before == ((folder / "quefang.db").stat().st_size, read_env_file(folder / "secrets.env"))
+    assert shop(folder) == before
 
 
 @pytest.mark.e2e
