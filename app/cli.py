@@ -2,8 +2,115 @@
 
 from __future__ import annotations
 
-from flask import Flask
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from pkgutil import resolve_name
+
+import click
+from flask import Flask, current_app
+from flask.cli import AppGroup, with_appcontext
+from flask_migrate import upgrade
+
+from app.domain.actor import ALL_STORES, SYSTEM
+from app.domain.clock import utc_now
+from app.domain.errors import DomainError
+from app.extensions import appbuilder, use_scope
+from app.services import channels, notification_delivery, notifications
+
+CREDENTIALS = click.Path(exists=True, dir_okay=False, path_type=Path)
+SECRET_BYTES = 48
+
+sandbox_group = AppGroup("sandbox", help="The simulated services of a development machine.")
+demo_group = AppGroup("demo", help="Example data.")
+notifications_group = AppGroup("notifications", help="The outbox of messages.")
 
 
 def register_commands(app: Flask) -> None:
     """Add the product's `flask …` commands."""
+    for command in (set_up, print_secrets, sandbox_group, demo_group, notifications_group):
+        app.cli.add_command(command)
+
+
+@contextmanager
+def _as_operator() -> Iterator[None]:
+    """Work in every store, and turn refusals into messages on the console."""
+    try:
+        with use_scope(ALL_STORES):
+            yield
+    except DomainError as refusal:
+        fields = "".join(f"\n{field}: {texts[0]}" for field, texts in (refusal.errors or {}).items())
+        raise click.ClickException(f"{refusal.message}{fields}") from refusal
+
+
+def _require_development(what: str) -> None:
+    if current_app.config["QUEFANG_MODE"] == "production":
+        raise click.ClickException(f"{what} has no place in production.")
+
+
+@click.command("setup")
+@click.option("--demo/--no-demo", default=None, help="Load example data; by default in development only.")
+@click.option("--sandbox-credentials", "credentials", type=CREDENTIALS, help="Register the sandbox.")
+@with_appcontext
+def set_up(demo: bool | None, credentials: Path | None) -> None:
+    """Migrate the database and bring permissions, roles and templates up to date; safe to repeat."""
+    has_demo = current_app.config["DEMO_ACCOUNTS"] if demo is None else demo
+    if has_demo:
+        _require_development("Example data")
+    upgrade()
+    with _as_operator():
+        if hasattr(current_app, "appbuilder"):
+            appbuilder.add_permissions(update_perms=True)
+        _call_if_there("app.services.roles", "sync_roles")
+        notifications.seed_templates(now=utc_now())
+        if credentials is not None:
+            _register(credentials)
+        if has_demo:
+            _call_if_there("app.services.demo", "load_demo")
+    click.echo("Ready.")
+
+
+def _call_if_there(module: str, function: str) -> None:
+    if find_spec(module) is not None:
+        resolve_name(f"{module}:{function}")(now=utc_now())
+
+
+def _register(credentials: Path) -> None:
+    _require_development("The sandbox")
+    channels.register_sandbox_credentials(credentials, now=utc_now())
+
+
+@click.command("secrets")
+def print_secrets() -> None:
+    """Print fresh secrets for the environment of a production machine."""
+    for name in ("SECRET_KEY", "HASH_KEY", "ENCRYPTION_KEYS"):
+        click.echo(f"{name}={secrets.token_urlsafe(SECRET_BYTES)}")
+
+
+@sandbox_group.command("register")
+@click.argument("path", type=CREDENTIALS)
+def register_sandbox(path: Path) -> None:
+    """Use the credentials that the sandbox wrote into the file PATH."""
+    with _as_operator():
+        _register(path)
+    click.echo("Registered.")
+
+
+@demo_group.command("load")
+def load_demo() -> None:
+    """Load the example data; what is there already stays."""
+    _require_development("Example data")
+    with _as_operator():
+        _call_if_there("app.services.demo", "load_demo")
+    click.echo("Loaded.")
+
+
+@notifications_group.command("resend")
+@click.argument("notification_id", type=int)
+def resend(notification_id: int) -> None:
+    """Put the dead message NOTIFICATION_ID back into the outbox."""
+    with _as_operator():
+        notification_delivery.resend_notification(notification_id, actor=SYSTEM, now=utc_now())
+    click.echo("Queued.")

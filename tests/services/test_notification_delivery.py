@@ -89,9 +89,7 @@ def credit(customer_id: int | None) -> int | None:
 def give_credit(message: Notification, count: int, now: datetime) -> None:
     template = "sandbox-voucher_expired"
     db.session.add(
-        MessageConsent(
-            customer_id=message.customer_id, template=template, credit_count=count, updated_at=now
-        )
+        MessageConsent(customer_id=message.customer_id, template=template, credit_count=count, updated_at=now)
     )
     db.session.commit()
 
