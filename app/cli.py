@@ -17,7 +17,7 @@ from flask_migrate import upgrade
 from app.domain.actor import ALL_STORES, SYSTEM
 from app.domain.clock import utc_now
 from app.domain.errors import DomainError
-from app.extensions import appbuilder, use_scope
+from app.extensions import use_scope
 from app.services import channels, notification_delivery, notifications
 
 CREDENTIALS = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -62,7 +62,7 @@ def set_up(demo: bool | None, credentials: Path | None) -> None:
     upgrade()
     with _as_operator():
         if hasattr(current_app, "appbuilder"):
-            appbuilder.add_permissions(update_perms=True)
+            current_app.appbuilder.add_permissions(update_perms=True)
         _call_if_there("app.services.roles", "sync_roles")
         notifications.seed_templates(now=utc_now())
         if credentials is not None:
