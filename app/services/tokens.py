@@ -122,7 +122,7 @@ def authenticate(access_token: str, *, now: datetime) -> Login:
 
 
 def customer_id_in(access_token: str) -> int | None:
-    """Return the customer that a token of ours names, alive or not; None for a foreign one. Reads no database."""
+    """Return the customer that a token of ours names, alive or not, without a query; else None."""
     try:
         return _subject(_decode(access_token))[1]
     except TokenInvalid:

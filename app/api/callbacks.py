@@ -1,0 +1,67 @@
+"""Raw callbacks of payment services, answered as each service wants it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from flask import Response, request
+from marshmallow import fields
+
+from app.api.answers import json_answer
+from app.api.endpoints import Access, Blueprint
+from app.api.errors import status_of
+from app.api.schemas.base import AnswerSchema
+from app.domain.clock import utc_now
+from app.domain.errors import DomainError, NotFound
+from app.services import payments, refunds
+from app.services.callbacks import CallbackRefused
+
+log = logging.getLogger(__name__)
+
+# The services send in bursts from a few addresses; a signature protects the address, not a limit.
+blueprint = Blueprint("callbacks", "Callbacks of payment services", is_limited=False)
+CHANNEL = "<any(wechat, alipay, unionpay):channel>"
+
+
+class CallbackFailureSchema(AnswerSchema):
+    """The answer that makes WeChat Pay send its callback again."""
+
+    code = fields.String(metadata={"enum": ["FAIL"]})
+    message = fields.String()
+
+
+@blueprint.operation(
+    "POST", f"/payments/{CHANNEL}/notify", status=204, access=Access.PUBLIC, codes=["not_found"]
+)
+@blueprint.alt_response(400, schema=CallbackFailureSchema, description="Forged, altered, replayed or unknown")
+def receive_payment(channel: str) -> Response:
+    """Take what a payment service says about a payment: 204, or FAIL when it is not accepted."""
+    return _answered(channel, payments.receive_callback)
+
+
+@blueprint.operation(
+    "POST", f"/refunds/{CHANNEL}/notify", status=204, access=Access.PUBLIC, codes=["not_found"]
+)
+@blueprint.alt_response(400, schema=CallbackFailureSchema, description="Forged, altered, replayed or unknown")
+def receive_refund(channel: str) -> Response:
+    """Take what a payment service says about a refund: 204, or FAIL when it is not accepted."""
+    return _answered(channel, refunds.receive_callback)
+
+
+def _answered(channel: str, receive: Callable[..., None]) -> Response:
+    headers = list(request.headers.items())
+    try:
+        receive(channel, headers=headers, body=request.get_data(), now=utc_now())
+    except CallbackRefused as refused:
+        log.warning("callback of %s refused: %s", channel, refused.code)
+        return _failed(400, refused.code)
+    except NotFound:
+        raise
+    except DomainError as refusal:
+        return _failed(status_of(refusal), refusal.code)
+    return Response(status=204)
+
+
+def _failed(status: int, message: str) -> Response:
+    return json_answer({"code": "FAIL", "message": message}, status)

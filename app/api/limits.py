@@ -1,0 +1,140 @@
+"""Rate limits: per address and per customer, stricter where codes can be guessed.
+
+Counted in Redis; while it does not answer, each process counts for itself and leaves Redis alone for some
+seconds, so that a request waits for it once at most.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from functools import lru_cache, wraps
+from typing import Any
+
+from flask import Response, current_app, g, request
+from limits import RateLimitItem, parse
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter, RateLimiter
+
+from app.api.auth import bearer_token
+from app.api.language import is_api_request
+from app.domain.errors import RateLimited, TokenInvalid
+from app.extensions import limiter
+from app.services import tokens
+
+log = logging.getLogger(__name__)
+
+PAUSE_SECONDS = 5.0
+View = Callable[..., Any]
+
+
+class Counter:
+    """Counts in the shared storage, or in this process while the storage is away."""
+
+    def __init__(self) -> None:
+        self._own = FixedWindowRateLimiter(MemoryStorage())
+        self._shared: dict[int, RateLimiter] = {}
+        self._paused_until = 0.0
+
+    def hit(self, limit: RateLimitItem, *key: str) -> bool:
+        """Count one more and tell whether it is still within the limit."""
+        return bool(self._ask("hit", limit, *key))
+
+    def has_room(self, limit: RateLimitItem, *key: str) -> bool:
+        """Tell whether one more would be within the limit."""
+        return bool(self._ask("test", limit, *key))
+
+    def seconds_left(self, limit: RateLimitItem, *key: str) -> int:
+        """Return how long the window lasts, in whole seconds, at least one."""
+        reset_at: float = self._ask("get_window_stats", limit, *key).reset_time
+        return max(1, round(reset_at - time.time()))
+
+    def _ask(self, method: str, limit: RateLimitItem, *key: str) -> Any:
+        if time.monotonic() >= self._paused_until:
+            try:
+                return getattr(self._strategy(), method)(limit, *key)
+            except Exception as error:
+                # Whatever the storage's client raises: counting must never refuse a customer.
+                self._paused_until = time.monotonic() + PAUSE_SECONDS
+                log.warning("rate limits are counted here, the storage says %s", type(error).__name__)
+        return getattr(self._own, method)(limit, *key)
+
+    def _strategy(self) -> RateLimiter:
+        storage = limiter.storage
+        return self._shared.setdefault(id(storage), FixedWindowRateLimiter(storage))
+
+
+counter = Counter()
+
+
+@lru_cache(maxsize=64)
+def _parsed(text: str) -> RateLimitItem:
+    return parse(text)
+
+
+def _limit(setting: str) -> RateLimitItem:
+    return _parsed(current_app.config[setting])
+
+
+def check_request() -> None:
+    """Count the request against its address and, with a token of ours, its customer; raises RateLimited."""
+    if not is_api_request() or not current_app.config["RATELIMIT_ENABLED"]:
+        return
+    limit = _limit("API_RATE_LIMIT")
+    for key in _senders():
+        if not counter.hit(limit, "api", key):
+            raise too_many(limit, "api", key)
+
+
+def _senders() -> list[str]:
+    """Return the address and the customer that the token names; whether it still lives is asked later."""
+    senders = [f"address:{request.remote_addr}"]
+    try:
+        token = bearer_token()
+    except TokenInvalid:
+        return senders
+    customer_id = tokens.customer_id_in(token) if token else None
+    if customer_id is not None:
+        senders.append(f"customer:{customer_id}")
+    return senders
+
+
+def too_many(limit: RateLimitItem, *key: str) -> RateLimited:
+    """Return the refusal that says when to come back."""
+    return RateLimited(data={"retry_after_seconds": counter.seconds_left(limit, *key)})
+
+
+def limit_failures(
+    setting: str, scope: str, is_failure: Callable[[Response], bool]
+) -> Callable[[View], View]:
+    """Refuse further tries of a sender whose answers were failures too often; successes are free.
+
+    *setting* names the limit, *scope* what is counted together.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            if not current_app.config["RATELIMIT_ENABLED"]:
+                return view(*args, **kwargs)
+            limit = _limit(setting)
+            keys = [(scope, sender) for sender in _senders()]
+            for key in keys:
+                if not counter.has_room(limit, *key):
+                    raise too_many(limit, *key)
+            g.failure_limits = [*g.get("failure_limits", []), (limit, keys, is_failure)]
+            return view(*args, **kwargs)
+
+        return run
+
+    return decorate
+
+
+def count_failures(answer: Response) -> Response:
+    """Count the answer against the limits on failures that its handler is under."""
+    for limit, keys, is_failure in g.get("failure_limits", []):
+        if is_failure(answer):
+            for key in keys:
+                counter.hit(limit, *key)
+    return answer

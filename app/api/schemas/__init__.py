@@ -1,0 +1,1 @@
+"""Schemas that validate requests, shape answers and make the OpenAPI document."""
