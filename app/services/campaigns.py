@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import nh3
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import select, update
 from sqlalchemy.orm import selectinload
 
 from app.domain.actor import Actor
-from app.domain.errors import InvalidTransition, NotFound
+from app.domain.errors import InvalidField, InvalidTransition, NotFound
 from app.domain.states import CAMPAIGN, CampaignStatus, check_transition
 from app.models import Campaign, CampaignEvent, Media
 from app.models.campaigns import campaign_stores
@@ -83,6 +85,13 @@ def clean_html(html: str) -> str:
     return nh3.clean(html, tags=ALLOWED_TAGS, attributes={})
 
 
+def prepare(campaign: Campaign) -> None:
+    """Clean what people typed before it is saved; raises InvalidField without a store."""
+    if not campaign.stores:
+        raise InvalidField.of("stores", _l("Please choose at least one."))
+    campaign.description_html = clean_html(campaign.description_html or "")
+
+
 def find_on_sale(campaign_id: int, *, now: datetime) -> Campaign:
     """Return a campaign that customers may see now; raises NotFound."""
     campaign: Campaign | None = session().scalar(_on_sale(now).where(Campaign.id == campaign_id))
@@ -130,8 +139,13 @@ def record_step(
 
 
 @transactional
-def move_campaign(campaign_id: int, event: str, *, actor: Actor, now: datetime) -> None:
-    """Publish, pause or end a campaign; raises NotFound outside the actor's stores, InvalidTransition."""
+def move_campaigns(campaign_ids: Sequence[int], event: str, *, actor: Actor, now: datetime) -> None:
+    """Publish, pause or end campaigns, all or none; raises NotFound, InvalidTransition."""
+    for campaign_id in campaign_ids:
+        _move_campaign(campaign_id, event, actor=actor, now=now)
+
+
+def _move_campaign(campaign_id: int, event: str, *, actor: Actor, now: datetime) -> None:
     targets = {
         "publish": CampaignStatus.PUBLISHED,
         "pause": CampaignStatus.PAUSED,
