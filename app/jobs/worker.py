@@ -26,6 +26,8 @@ WORKER_TTL_SECONDS = 20
 RECONNECT_SECONDS = 1.0
 # A job that is still at it then is cut off; its lease or its sweep brings it back.
 STOP_SECONDS = 8.0
+# Without a job there is only the leave-taking, for which a hung Redis would let us wait.
+GOODBYE_SECONDS = 2.0
 
 
 def end_within(seconds: float) -> None:
@@ -46,10 +48,11 @@ class InProcessWorker(SimpleWorker):
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """Finish the job at hand, at most for STOP_SECONDS, then end; works without Redis too."""
         self.is_stopping = True
-        end_within(STOP_SECONDS)
         if self.get_state() == WorkerStatus.BUSY:
+            end_within(STOP_SECONDS)
             self._stop_requested = True
         else:
+            end_within(GOODBYE_SECONDS)
             raise StopRequested()
 
 
@@ -110,7 +113,7 @@ def _stop_on_signals(stop: threading.Event) -> None:
 
     def end(_number: int, _frame: FrameType | None) -> None:
         stop.set()
-        end_within(STOP_SECONDS)
+        end_within(GOODBYE_SECONDS)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)
