@@ -1,7 +1,7 @@
 """Copies the browser libraries of the back office out of their npm packages into app/static/vendor.
 
 Run it only to change a version: the result is committed, so nothing at build or run time needs node or npm.
-`python scripts/vendor_assets.py` fetches and writes, `--check` compares the committed files with the manifest.
+`python scripts/vendor_assets.py` fetches and writes; `--check` compares committed files with the manifest.
 """
 
 from __future__ import annotations
@@ -135,7 +135,8 @@ def fetch(package: Package, directory: Path) -> Path:
         str(directory),
     ]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
-    tarball = directory / json.loads(answer.stdout)[0]["filename"].replace("@", "").replace("/", "-")
+    packed: str = json.loads(answer.stdout)[0]["filename"]
+    tarball = directory / packed.replace("@", "").replace("/", "-")
     digest = base64.b64encode(hashlib.sha512(tarball.read_bytes()).digest()).decode()
     if digest != package.sha512:
         raise SystemExit(
@@ -151,7 +152,7 @@ def read_member(archive: tarfile.TarFile, path: str) -> bytes:
     except KeyError:
         member = None
     if member is None:
-        raise SystemExit(f"{archive.name} has no {path}")
+        raise SystemExit(f"the package has no {path}")
     return member.read()
 
 

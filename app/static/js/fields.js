@@ -11,7 +11,7 @@ function pickerOptions(input) {
   const common = {
     allowInput: true,
     time_24hr: true,
-    locale: LANGUAGES[document.documentElement.lang] || "default",
+    locale: { ...flatpickr.l10ns[LANGUAGES[document.documentElement.lang] || "default"], firstDayOfWeek: 1 },
     minuteIncrement: Number(input.dataset.stepMinutes) || 5,
   };
   if (input.matches(".js-time")) return { ...common, enableTime: true, noCalendar: true, dateFormat: "H:i" };
@@ -20,11 +20,17 @@ function pickerOptions(input) {
   return { ...common, dateFormat: "Y-m-d" };
 }
 
+function selectPlugins(select) {
+  if (select.multiple) return { remove_button: { title: text("remove") } };
+  // The search box sits in the list, so the chosen value stays readable while typing.
+  return { dropdown_input: {}, ...(select.required ? {} : { clear_button: { title: text("clear") } }) };
+}
+
 function selectOptions(select) {
   return {
     maxOptions: null,
     hideSelected: select.multiple ? true : undefined,
-    plugins: select.multiple ? { remove_button: { title: text("remove") } } : select.required ? {} : { clear_button: { title: text("clear") } },
+    plugins: selectPlugins(select),
     placeholder: select.dataset.placeholder || "",
     render: { no_results: () => `<div class="no-results">${text("noResults")}</div>` },
   };
@@ -63,14 +69,20 @@ function remoteOptions(select) {
   };
 }
 
+function searchable(select, options) {
+  new TomSelect(select, options);
+  // The label now names the new control; the select behind it only carries the value.
+  select.setAttribute("aria-hidden", "true");
+}
+
 function enhanceSelect(select) {
   if (select.tomselect || select.closest("template")) return;
   if (select.matches(".js-remote-select")) {
-    new TomSelect(select, remoteOptions(select));
+    searchable(select, remoteOptions(select));
   } else if (select.multiple && select.options.length >= GRANTS_FROM) {
     startGrants(select);
   } else if (select.multiple || select.options.length >= SEARCH_FROM) {
-    new TomSelect(select, selectOptions(select));
+    searchable(select, selectOptions(select));
   }
 }
 

@@ -1,5 +1,6 @@
 // Filter bar: adds a row per chosen column; the form itself is a plain GET form.
 import { enhanceFields } from "./fields.js";
+import { text } from "./strings.js";
 
 let serial = 0;
 
@@ -20,6 +21,8 @@ function addRow(form, column) {
     // A column that is true or false: the operator says which, the value is always "yes".
     control.type = "hidden";
     control.value = "y";
+    control.parentElement.classList.add("filter-fixed");
+    control.after(text("yes"));
   } else {
     control.classList.remove("form-control", "my_select2");
     control.classList.add(...(control.matches("select") ? ["form-select", "js-select"] : ["form-control"]));
@@ -33,7 +36,8 @@ function addRow(form, column) {
   form.querySelector("[data-rows]").append(row);
   form.classList.add("has-rows");
   enhanceFields(row);
-  (row.querySelector("[data-value] :is(select:not([hidden]), input:not([type=hidden]))") || operator).focus();
+  // A date field would open its calendar over the page, so the condition gets the focus there.
+  (row.querySelector("[data-value] :is(select:not(.tomselected), input:not([type=hidden], .flatpickr-input))") || operator).focus();
 }
 
 export function startFilters() {

@@ -46,14 +46,16 @@ function startMenu() {
 
 function startTabs() {
   const tabs = [...document.querySelectorAll('[data-bs-toggle="tab"]')];
+  // Not the plain id: the browser would scroll to it.
+  const mark = (id) => `#tab:${id}`;
   for (const tab of tabs) {
-    tab.addEventListener("shown.bs.tab", () => history.replaceState(null, "", tab.dataset.bsTarget));
+    tab.addEventListener("shown.bs.tab", () => history.replaceState(null, "", mark(tab.dataset.bsTarget.slice(1))));
   }
-  const wanted = tabs.find((tab) => tab.dataset.bsTarget === location.hash);
+  const wanted = tabs.find((tab) => mark(tab.dataset.bsTarget.slice(1)) === location.hash);
   if (wanted) tabler.Tab.getOrCreateInstance(wanted).show();
   // Sorting or paging inside a tab comes back to the same tab.
   for (const pane of document.querySelectorAll(".tab-pane[id]")) {
-    for (const link of pane.querySelectorAll('a[href^="?"]')) link.hash = pane.id;
+    for (const link of pane.querySelectorAll('a[href^="?"]')) link.hash = mark(pane.id);
   }
 }
 
