@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import time
+from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -14,6 +16,18 @@ from app.services.unit_of_work import after_commit, in_unit_of_work
 log = logging.getLogger(__name__)
 
 DEFAULT_QUEUE = "quefang"
+JOB_TIMEOUT_SECONDS = 120
+FAILURE_TTL_SECONDS = 24 * 3600
+# A hung Redis costs its whole time-out at every try, which nobody who books or pays shall wait for twice.
+REDIS_PAUSE_SECONDS = 5.0
+
+
+@dataclass
+class _Pause:
+    until: float = 0.0
+
+
+_pause = _Pause()
 
 
 def enqueue(job: str, *args: Any) -> None:
@@ -29,9 +43,16 @@ def enqueue(job: str, *args: Any) -> None:
 
 
 def _enqueue_now(job: str, args: tuple[Any, ...]) -> None:
+    if time.monotonic() < _pause.until:
+        return
     try:
         Queue(DEFAULT_QUEUE, connection=redis_holder.client).enqueue(
-            job, *args, job_timeout=120, result_ttl=0
+            job,
+            *args,
+            job_timeout=JOB_TIMEOUT_SECONDS,
+            result_ttl=0,
+            failure_ttl=FAILURE_TTL_SECONDS,
         )
     except (RedisError, OSError) as error:
-        log.warning("job %s waits for its sweep, redis says %s", job, type(error).__name__)
+        _pause.until = time.monotonic() + REDIS_PAUSE_SECONDS
+        log.warning("jobs such as %s wait for their sweeps, redis says %s", job, type(error).__name__)
