@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flask import Flask
+from flask import Flask, has_request_context, request
+from flask_babel import Babel
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config as settings_module
@@ -67,12 +68,24 @@ def _init_gateways(app: Flask) -> None:
 
 def _register_entries(app: Flask, with_back_office: bool) -> None:
     from app import api, cli, views
-    from app.jobs import commands
 
     cli.register_commands(app)
-    commands.register_commands(app)
     api.register_api(app)
     if with_back_office:
         views.register_back_office(app)
     else:
-        views.register_languages(app)
+        Babel(app)
+    _choose_languages(app)
+
+
+def _choose_languages(app: Flask) -> None:
+    """The JSON interface speaks what a request asks for, the back office what its user chose."""
+    from app.api.language import is_api_request, pick_language
+    from app.views.register import staff_language
+
+    def select_language() -> str:
+        if is_api_request():
+            return pick_language(request.headers.get("Accept-Language"))
+        return staff_language() if has_request_context() else str(app.config["BABEL_DEFAULT_LOCALE"])
+
+    app.extensions["babel"].locale_selector = select_language

@@ -14,7 +14,7 @@ from typing import Any
 import redis
 from cryptography.fernet import Fernet, MultiFernet
 from flask import Flask
-from flask_appbuilder import AppBuilder, Model
+from flask_appbuilder import Model
 from flask_appbuilder.models.sqla.base import SQLA
 from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
@@ -39,7 +39,6 @@ db = SQLA(metadata=metadata, session_options={"expire_on_commit": False})
 migrate = Migrate(compare_type=True, render_as_batch=True)
 csrf = CSRFProtect()
 limiter = Limiter(key_func=get_remote_address, in_memory_fallback_enabled=True)
-appbuilder = AppBuilder()
 
 
 class Keyring:
@@ -182,6 +181,8 @@ def configure_redis(app: Flask) -> None:
         {
             "socket_timeout": config["REDIS_TIMEOUT_SECONDS"],
             "socket_connect_timeout": config["REDIS_TIMEOUT_SECONDS"],
+            # The client's own default would try a hung server four times.
+            "retry": None,
         },
     )
 

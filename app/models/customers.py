@@ -28,6 +28,11 @@ class Customer(Base):
     created_at: Mapped[Instant]
     last_login_at: Mapped[MaybeInstant]
 
+    @property
+    def phone_masked(self) -> str:
+        """The number as staff see it until they ask for it: the last four digits."""
+        return f"*******{self.phone[-4:]}" if self.phone else ""
+
     def __str__(self) -> str:
         return self.nickname or f"#{self.id}"
 

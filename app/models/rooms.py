@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Boolean, CheckConstraint, Integer, Numeric, String, Text, UniqueConstraint
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    ColumnElement,
+    Integer,
+    Numeric,
+    String,
+    Text,
+    UniqueConstraint,
+    select,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.models.base import Base, Versioned, reference
@@ -68,7 +78,7 @@ class Room(Versioned, StoreScoped, Base):
         return self.name
 
 
-class RoomFacility(Base):
+class RoomFacility(StoreScoped, Base):
     """A facility in a room, with its brand and a remark."""
 
     __tablename__ = "room_facilities"
@@ -81,6 +91,14 @@ class RoomFacility(Base):
 
     room: Mapped[Room] = relationship(back_populates="facilities")
     facility: Mapped[Facility] = relationship(lazy="joined")
+
+    @classmethod
+    def store_scope_clause(cls, store_ids: frozenset[int]) -> ColumnElement[bool]:
+        """A facility lies in scope with its room."""
+        return cls.room_id.in_(select(Room.id).where(Room.store_scope_clause(store_ids)))
+
+    def __str__(self) -> str:
+        return f"{self.facility} {self.brand}".strip()
 
 
 class RoomBlock(StoreScoped, Base):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask_appbuilder.security.sqla.models import User
+from flask_appbuilder.security.sqla.models import PermissionView, Role, User
 from sqlalchemy import Column, ForeignKey, Table
 from sqlalchemy.orm import Mapped, relationship
 
@@ -31,3 +31,6 @@ class Staff(User):
 
     def __str__(self) -> str:
         return self.get_full_name() or self.username
+
+
+__all__ = ["PermissionView", "Role", "Staff", "staff_stores"]

@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-from flask import Flask
+from app.views.register import register_back_office
 
-
-def register_back_office(app: Flask) -> None:
-    """Mount Flask-AppBuilder with the product's screens."""
-
-
-def register_languages(app: Flask) -> None:
-    """Set up translations alone, for workers."""
+__all__ = ["register_back_office"]

@@ -1,0 +1,92 @@
+"""Today's figures and the work that waits, inside the actor's stores."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import ColumnElement, func, select, true
+
+from app.domain.actor import Actor
+from app.domain.slots import local_date, local_day
+from app.domain.states import BookingState, NotificationStatus, OrderKind, OrderStatus, RefundStatus
+from app.models import Booking, Notification, Order, Payment, Redemption, Refund, Room, Store
+from app.services.unit_of_work import session
+
+ZONE = ZoneInfo("Asia/Shanghai")
+ARRIVALS_AHEAD = timedelta(hours=3)
+MOST = 12
+
+
+def get_figures(*, actor: Actor, now: datetime) -> dict[str, int]:
+    """Return today's `orders`, `paid_fen`, `refunded_fen` and `redemptions`; today is the day in Shanghai."""
+    day = local_day(local_date(now, ZONE), ZONE)
+    orders = _in_scope(Order, actor)
+    paid = (
+        select(func.coalesce(func.sum(Payment.amount_fen), 0))
+        .join(Order, Order.id == Payment.order_id)
+        .where(Payment.paid_at >= day.start_at, Payment.paid_at < day.end_at, orders)
+    )
+    refunded = (
+        select(func.coalesce(func.sum(Refund.amount_fen), 0))
+        .join(Order, Order.id == Refund.order_id)
+        .where(Refund.finished_at >= day.start_at, Refund.finished_at < day.end_at, orders)
+    )
+    made = select(func.count(Order.id)).where(
+        Order.created_at >= day.start_at, Order.created_at < day.end_at, Order.paid_at.is_not(None), orders
+    )
+    redeemed = select(func.count(Redemption.id)).where(
+        Redemption.redeemed_at >= day.start_at,
+        Redemption.redeemed_at < day.end_at,
+        Redemption.reverses_id.is_(None),
+        _in_scope(Redemption, actor),
+    )
+    parts = [query.scalar_subquery() for query in (made, paid, refunded, redeemed)]
+    row = session().execute(select(*parts)).one()
+    return dict(zip(("orders", "paid_fen", "refunded_fen", "redemptions"), row, strict=True))
+
+
+def _in_scope(model: Any, actor: Actor) -> ColumnElement[bool]:
+    if actor.scope.is_all:
+        return true()
+    clause: ColumnElement[bool] = model.store_scope_clause(actor.scope.store_ids)
+    return clause
+
+
+def list_work(*, actor: Actor, now: datetime) -> dict[str, int]:
+    """Return how much waits: `to_confirm` bookings, `stuck_refunds`, `failed_messages`."""
+    orders = _in_scope(Order, actor)
+    to_confirm = select(func.count(Order.id)).where(
+        Order.kind == OrderKind.BOOKING, Order.status == OrderStatus.PAID, orders
+    )
+    stuck = (
+        select(func.count(Refund.id))
+        .join(Order, Order.id == Refund.order_id)
+        .where(Refund.status == RefundStatus.ABNORMAL, orders)
+    )
+    dead = select(func.count(Notification.id)).where(
+        Notification.status == NotificationStatus.DEAD, _in_scope(Notification, actor)
+    )
+    parts = [query.scalar_subquery() for query in (to_confirm, stuck, dead)]
+    row = session().execute(select(*parts)).one()
+    return dict(zip(("to_confirm", "stuck_refunds", "failed_messages"), row, strict=True))
+
+
+def list_arrivals(*, actor: Actor, now: datetime) -> list[dict[str, Any]]:
+    """Return the next arrivals, at most 12: `{no, store, room, start_at, end_at}` of the coming three hours."""
+    rows = session().execute(
+        select(Order.no, Store.name.label("store"), Room.name.label("room"), Booking.start_at, Booking.end_at)
+        .join(Order, Order.id == Booking.order_id)
+        .join(Room, Room.id == Booking.room_id)
+        .join(Store, Store.id == Booking.store_id)
+        .where(
+            Booking.state == BookingState.RESERVED,
+            Booking.end_at > now,
+            Booking.start_at <= now + ARRIVALS_AHEAD,
+            _in_scope(Booking, actor),
+        )
+        .order_by(Booking.start_at)
+        .limit(MOST)
+    )
+    return [dict(row._mapping) for row in rows]

@@ -1,0 +1,108 @@
+"""Pages with fixed addresses that also speak JSON: the same facts, errors as problem documents."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any
+
+from flask import jsonify, request
+from werkzeug.wrappers import Response
+
+from app.domain.errors import (
+    Conflict,
+    DomainError,
+    Forbidden,
+    InvalidField,
+    Malformed,
+    NotFound,
+    RateLimited,
+    Unauthenticated,
+    Unavailable,
+)
+
+STATUSES: tuple[tuple[type[DomainError], int], ...] = (
+    (Malformed, 400),
+    (Unauthenticated, 401),
+    (Forbidden, 403),
+    (NotFound, 404),
+    (Conflict, 409),
+    (RateLimited, 429),
+    (Unavailable, 503),
+)
+
+
+def wants_json() -> bool:
+    """Tell whether the client asked for JSON rather than a page."""
+    best = request.accept_mimetypes.best_match(["text/html", "application/json"])
+    return best == "application/json"
+
+
+def status_of(error: DomainError) -> int:
+    """Return the HTTP status of a refusal."""
+    return next((status for kind, status in STATUSES if isinstance(error, kind)), 422)
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON has it: instants as text, labels translated, ids of relations as text."""
+    if isinstance(value, dict):
+        return {key: _as_id(key, plain(each)) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if value is None or isinstance(value, bool | int | float | str):
+        return str(value) if isinstance(value, str) else value
+    return str(value)
+
+
+def _as_id(key: Any, value: Any) -> Any:
+    is_id = isinstance(key, str) and (key == "id" or key.endswith("_id"))
+    if is_id and isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if isinstance(key, str) and key.endswith("_ids") and isinstance(value, list):
+        return [str(each) for each in value]
+    return value
+
+
+def json_answer(value: Any, status: int = 200) -> Response:
+    """Return *value* as JSON."""
+    answer = jsonify(plain(value))
+    answer.status_code = status
+    return answer
+
+
+def problem(error: DomainError) -> Response:
+    """Return a refusal as a problem document (RFC 9457)."""
+    status = status_of(error)
+    body = {
+        "type": "about:blank",
+        "title": error.code.replace("_", " ").capitalize(),
+        "status": status,
+        "detail": str(error.message),
+        "code": error.code,
+        "errors": error.errors and {key: [str(each) for each in texts] for key, texts in error.errors.items()},
+        "data": error.data,
+    }
+    answer = json_answer(body, status)
+    answer.mimetype = "application/problem+json"
+    if isinstance(error, RateLimited | Unavailable):
+        answer.headers["Retry-After"] = str((error.data or {}).get("retry_after_seconds", 5))
+    return answer
+
+
+def posted_values() -> dict[str, Any]:
+    """Return the fields of a posted form or JSON object; raises Malformed, InvalidField."""
+    if request.is_json:
+        body = request.get_json(silent=True)
+        if not isinstance(body, dict):
+            raise Malformed()
+        return body
+    return request.form.to_dict()
+
+
+def whole_number(values: dict[str, Any], name: str, message: Any) -> int:
+    """Return a field that must be a positive whole number; raises InvalidField."""
+    text = str(values.get(name) or "").strip()
+    if not (text.isascii() and text.isdecimal() and 0 < len(text) <= 9):
+        raise InvalidField.of(name, message)
+    return int(text)

@@ -1,0 +1,131 @@
+"""The outbox, the templates, customers, and the audit log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_babel import lazy_gettext as _l
+
+from app.domain.clock import utc_now
+from app.models import AuditEntry, Customer, Notification, NotificationTemplate
+from app.services import notification_delivery
+from app.views.base import KitInterface, LedgerView, ReferenceView, action
+from app.views.kit.current import current_actor
+from app.views.shapes import check_texts
+
+
+class NotificationView(LedgerView):
+    """Every message with its state; what failed for good can be sent again."""
+
+    route_base = "/notifications"
+    datamodel = KitInterface(Notification)
+    list_title = _l("Messages")
+    item_title = _l("Message")
+    label_columns = {
+        "event": _l("Event"),
+        "recipient": _l("Recipient"),
+        "channel": _l("Channel"),
+        "order": _l("Order"),
+        "title": _l("Title"),
+        "body": _l("Text"),
+        "attempt_count": _l("Tries"),
+        "sent_at": _l("Sent"),
+        "last_error": _l("Last error"),
+    }
+    list_columns = ["created_at", "event", "recipient", "channel", "order", "status", "attempt_count", "sent_at"]
+    show_columns = [*list_columns, "store", "title", "body", "last_error"]
+    search_columns = ["status", "channel", "recipient", "store", "created_at"]
+    quick_search_columns = ["event"]
+    order_columns = ["created_at", "sent_at"]
+    base_order = ("created_at", "desc")
+
+    @action("resend", _l("Send again"), _l("Send these messages again?"), "fa-paper-plane")
+    def resend(self, items: Any) -> None:
+        """Put messages that failed for good back into the outbox."""
+        for row in items if isinstance(items, list) else [items]:
+            notification_delivery.resend_notification(row.id, actor=current_actor(), now=utc_now())
+
+
+class NotificationTemplateView(ReferenceView):
+    """The words of the messages."""
+
+    route_base = "/notification-templates"
+    datamodel = KitInterface(NotificationTemplate)
+    is_store_scoped = False
+    list_title = _l("Message templates")
+    item_title = _l("Message template")
+    label_columns = {
+        "event": _l("Event"),
+        "recipient": _l("Recipient"),
+        "channel": _l("Channel"),
+        "language": _l("Language"),
+        "title": _l("Title"),
+        "body": _l("Text"),
+        "provider_template": _l("Template of the service"),
+        "fields": _l("Fields of the service"),
+    }
+    list_columns = ["event", "recipient", "channel", "language", "title", "is_active"]
+    show_columns = [*list_columns, "body", "provider_template", "fields"]
+    add_columns = show_columns
+    edit_columns = show_columns
+    search_columns = ["event", "recipient", "channel", "language", "is_active"]
+    quick_search_columns = ["event", "title"]
+    order_columns = ["event", "language"]
+    base_order = ("event", "asc")
+    json_checks = {"fields": check_texts}
+    constraint_messages = {
+        "uq_notification_templates_event_recipient_channel_language": (
+            "event",
+            _l("There is a template for this already."),
+        )
+    }
+
+
+class CustomerView(LedgerView):
+    """Customers; phone numbers stay masked."""
+
+    route_base = "/customers"
+    datamodel = KitInterface(Customer)
+    is_store_scoped = False
+    list_title = _l("Customers")
+    item_title = _l("Customer")
+    label_columns = {
+        "nickname": _l("Nickname"),
+        "phone_masked": _l("Phone"),
+        "language": _l("Language"),
+        "is_blacklisted": _l("Blacklisted"),
+        "blacklist_reason": _l("Reason"),
+        "last_login_at": _l("Last login"),
+    }
+    list_columns = ["nickname", "phone_masked", "is_active", "is_blacklisted", "created_at", "last_login_at"]
+    show_columns = [*list_columns, "language", "blacklist_reason"]
+    export_columns = ["nickname", "is_active", "is_blacklisted", "created_at"]
+    search_columns = ["nickname", "is_active", "is_blacklisted", "created_at"]
+    quick_search_columns = ["nickname"]
+    order_columns = ["nickname", "created_at", "last_login_at"]
+    base_order = ("created_at", "desc")
+
+
+class AuditEntryView(LedgerView):
+    """Who changed what."""
+
+    route_base = "/audit"
+    datamodel = KitInterface(AuditEntry)
+    list_title = _l("Audit log")
+    item_title = _l("Audit entry")
+    label_columns = {
+        "at": _l("When"),
+        "actor_name": _l("Who"),
+        "actor_kind": _l("Kind"),
+        "action": _l("What"),
+        "entity": _l("Thing"),
+        "entity_id": _l("Number"),
+        "before": _l("Before"),
+        "after": _l("After"),
+    }
+    list_columns = ["at", "actor_name", "action", "entity", "entity_id"]
+    show_columns = [*list_columns, "actor_kind", "before", "after", "reason"]
+    search_columns = ["action", "entity", "entity_id", "actor_name", "at"]
+    quick_search_columns = ["actor_name", "entity", "action"]
+    order_columns = ["at"]
+    base_order = ("at", "desc")

@@ -1,0 +1,221 @@
+"""Orders in the back office: list, page, next actions, and walk-ins at the counter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import segno
+from flask import abort, flash, redirect, request, url_for
+from flask_appbuilder import BaseView, expose, has_access
+from flask_babel import gettext as _
+from flask_babel import lazy_gettext as _l
+from werkzeug.wrappers import Response
+
+from app.domain.clock import utc_now
+from app.domain.errors import DomainError
+from app.domain.events import event_label
+from app.domain.states import OrderStatus
+from app.models import Order, Payment, Refund
+from app.services import board, staff_orders, walk_ins
+from app.views.answers import json_answer, posted_values, problem, status_of, wants_json, whole_number
+from app.views.base import KitInterface, LedgerView
+from app.views.kit.current import current_actor
+
+ACTION_LABELS: dict[str, Any] = {
+    "confirm": _l("Confirm"),
+    "refuse": _l("Refuse"),
+    "take_payment": _l("Collect payment"),
+    "check_in": _l("Check in"),
+    "check_out": _l("Check out"),
+    "cancel": _l("Cancel order"),
+}
+
+
+class OrderView(LedgerView):
+    """Every order in scope."""
+
+    route_base = "/orders"
+    datamodel = KitInterface(Order)
+    list_title = _l("Orders")
+    item_title = _l("Order")
+    label_columns = {
+        "no": _l("Number"),
+        "source": _l("Source"),
+        "customer": _l("Customer"),
+        "campaign": _l("Group-buy campaign"),
+        "paid_fen": _l("Paid"),
+        "refunded_fen": _l("Refunded"),
+        "paid_at": _l("Paid at"),
+    }
+    list_columns = ["no", "kind", "status", "store", "total_fen", "paid_fen", "refunded_fen", "created_at"]
+    show_columns = [*list_columns, "source", "campaign", "paid_at"]
+    search_columns = ["status", "kind", "store", "source", "created_at"]
+    quick_search_columns = ["no"]
+    quick_search_hint = _l("Order number")
+    order_columns = ["no", "total_fen", "paid_fen", "created_at"]
+    base_order = ("created_at", "desc")
+    method_permission_name = {"index": "read", "page": "read", "perform": "act"}
+
+    @expose("/")
+    @has_access
+    def index(self) -> Response:
+        """The list at its short address."""
+        return redirect(url_for("OrderView.list"))
+
+    @expose("/<string:no>")
+    @has_access
+    def page(self, no: str) -> Any:
+        """One order with its lines, money, vouchers, history and next actions."""
+        try:
+            order = staff_orders.get_order_page(no, actor=current_actor(), now=utc_now())
+        except DomainError as error:
+            if wants_json():
+                return problem(error)
+            abort(404)
+        if wants_json():
+            return json_answer(order)
+        return self.render_template(
+            "pages/order.html",
+            order=order,
+            labels=ACTION_LABELS,
+            event_label=event_label,
+            statuses={status.value: status for status in OrderStatus},
+        )
+
+    @expose("/<string:no>/actions/<string:name>", methods=["POST"])
+    @has_access
+    def perform(self, no: str, name: str) -> Any:
+        """Carry out one of the next actions."""
+        try:
+            answer = staff_orders.perform_action(
+                no, name, posted_values(), actor=current_actor(), now=utc_now()
+            )
+        except DomainError as error:
+            return self._refused(error, no)
+        if wants_json():
+            return json_answer(answer)
+        if answer.get("payment_no"):
+            return self._payment_page(no, answer)
+        flash(self._done_text(answer), "success")
+        return redirect(url_for("OrderView.page", no=no))
+
+    def _refused(self, error: DomainError, no: str) -> Any:
+        if wants_json():
+            return problem(error)
+        if status_of(error) == 404:
+            abort(404)
+        flash(refusal_text(error), "danger")
+        return redirect(url_for("OrderView.page", no=no))
+
+    def _done_text(self, answer: dict[str, Any]) -> str:
+        access = answer.get("access")
+        if access and access.get("code"):
+            return _("Done. Door code: %(code)s", code=access["code"])
+        return _("Done.")
+
+    def _payment_page(self, no: str, answer: dict[str, Any]) -> Any:
+        address = answer["params"].get("code_url", "")
+        picture = segno.make(address, error="m").svg_inline(scale=6, border=2) if address else ""
+        return self.render_template("pages/collect.html", no=no, payment=answer, picture=picture)
+
+    @expose("/show/<pk>", methods=["GET"])
+    @has_access
+    def show(self, pk: str) -> Any:
+        """Rows of the list lead to the page under the order's number."""
+        item = self.datamodel.get(pk, self._base_filters)
+        if item is None:
+            abort(404)
+        return redirect(url_for("OrderView.page", no=item.no))
+
+
+def refusal_text(error: DomainError) -> str:
+    """Return a refusal as one sentence, with what is wrong with the fields."""
+    details = [str(text) for texts in (error.errors or {}).values() for text in texts]
+    return " ".join(details) or str(error.message)
+
+
+class WalkInView(BaseView):
+    """Guests at the counter: a free room from now, paid at once by QR code."""
+
+    route_base = "/walk-ins"
+    default_view = "form"
+    class_permission_name = "WalkInView"
+    method_permission_name = {"form": "read", "create": "write"}
+
+    @expose("/", methods=["GET"])
+    @has_access
+    def form(self) -> Any:
+        """The rooms that are free now."""
+        return self._page(200)
+
+    @expose("/", methods=["POST"])
+    @has_access
+    def create(self) -> Any:
+        """Open an order for a room from this minute."""
+        try:
+            values = posted_values()
+            room_id = whole_number(values, "room_id", _l("Please choose a room."))
+            minutes = whole_number(values, "minutes", _l("Please give the minutes."))
+            note = str(values.get("note") or "")[:200]
+            no = walk_ins.create_walk_in(
+                room_id, minutes=minutes, note=note, actor=current_actor(), now=utc_now()
+            )
+        except DomainError as error:
+            if wants_json():
+                return problem(error)
+            flash(refusal_text(error), "danger")
+            return self._page(status_of(error))
+        if wants_json():
+            return json_answer({"no": no}, 201)
+        return redirect(url_for("OrderView.page", no=no))
+
+    def _page(self, status: int) -> Any:
+        rooms = board.list_rooms_now(actor=current_actor(), now=utc_now())
+        return self.render_template("pages/walk_in.html", rooms=rooms, values=request.form), status
+
+
+class PaymentView(LedgerView):
+    """What customers paid, by whichever service."""
+
+    route_base = "/payments"
+    datamodel = KitInterface(Payment)
+    list_title = _l("Payments")
+    item_title = _l("Payment")
+    label_columns = {
+        "payment_no": _l("Number"),
+        "order": _l("Order"),
+        "channel": _l("Channel"),
+        "transaction_no": _l("Transaction"),
+        "refund_reserved_fen": _l("Refunds"),
+        "paid_at": _l("Paid at"),
+        "closed_at": _l("Closed at"),
+    }
+    list_columns = ["payment_no", "order", "channel", "status", "amount_fen", "paid_at", "created_at"]
+    show_columns = [*list_columns, "transaction_no", "refund_reserved_fen", "closed_at"]
+    search_columns = ["status", "channel", "created_at"]
+    quick_search_columns = ["payment_no", "transaction_no"]
+    order_columns = ["amount_fen", "paid_at", "created_at"]
+    base_order = ("created_at", "desc")
+
+
+class RefundView(LedgerView):
+    """What went back, and what is stuck."""
+
+    route_base = "/refunds"
+    datamodel = KitInterface(Refund)
+    list_title = _l("Refunds")
+    item_title = _l("Refund")
+    label_columns = {
+        "refund_no": _l("Number"),
+        "order": _l("Order"),
+        "provider_refund_no": _l("Transaction"),
+        "finished_at": _l("Finished"),
+        "try_count": _l("Tries"),
+        "last_error": _l("Last error"),
+    }
+    list_columns = ["refund_no", "order", "status", "amount_fen", "reason", "created_at", "finished_at"]
+    show_columns = [*list_columns, "provider_refund_no", "try_count", "last_error"]
+    search_columns = ["status", "created_at"]
+    quick_search_columns = ["refund_no"]
+    order_columns = ["amount_fen", "created_at", "finished_at"]
+    base_order = ("created_at", "desc")
