@@ -38,6 +38,7 @@ MESSAGES: dict[str, Any] = {
 _BY_SQLSTATE = {"23505": "uq", "23503": "fk", "23514": "ck", "23502": "nn", "23P01": "ex", "23001": "fk"}
 _SQLITE_COLUMNS = re.compile(r"(UNIQUE|NOT NULL) constraint failed: ([\w., ]+)")
 _SQLITE_CHECK = re.compile(r"CHECK constraint failed: (\w+)")
+_POSTGRESQL_KEY = re.compile(r"Key \(([\w, ]+)\)=")
 _WORD = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -81,11 +82,13 @@ def read_violation(error: IntegrityError) -> Violation:
     diagnostics = getattr(error.orig, "diag", None)
     if diagnostics is not None:
         kind = _BY_SQLSTATE.get(getattr(error.orig, "sqlstate", "") or "", "other")
+        key = _POSTGRESQL_KEY.match(getattr(diagnostics, "message_detail", None) or "")
         column = getattr(diagnostics, "column_name", None)
+        columns = (column,) if column else tuple(key[1].split(", ")) if key else ()
         name = getattr(diagnostics, "constraint_name", None) or ""
         # Triggers of ours raise with the constraint's name as the message.
         text = getattr(diagnostics, "message_primary", None) or ""
-        return Violation(kind, name, (column,) if column else (), text)
+        return Violation(kind, name, columns, text)
     return _read_sqlite(str(error.orig))
 
 

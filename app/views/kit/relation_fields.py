@@ -149,8 +149,13 @@ class RelationField(SelectFieldBase):
             return
         self.data, self.rejected = None, []
         if valuelist[0] not in ("", "__None"):
-            self.data = self.rows.find(valuelist[0])
+            self.data = self._linked(valuelist[0]) or self.rows.find(valuelist[0])
             self.rejected = [] if self.data is not None else [valuelist[0]]
+
+    def _linked(self, key: str) -> Any:
+        """What a row is linked to already may stay, even if it is not on offer any more."""
+        linked = self.object_data
+        return linked if linked is not None and self.rows.key(linked) == key else None
 
     def pre_validate(self, form: Any) -> None:
         """Refuse keys that do not exist or lie outside the scope, without telling which."""
@@ -172,8 +177,8 @@ class RelationsField(RelationField):
         yield from (choice for choice in super().iter_choices() if choice[0])
 
     def process_data(self, value: Any) -> None:
-        """Keep a copy: the form must not change the row's own collection before it is saved."""
-        self.data = list(value or [])
+        """Keep the visible rows in a list of their own: the collection changes only when it is saved."""
+        self.data = self.rows.find_all([self.rows.key(row) for row in value or []])
 
     def process_formdata(self, valuelist: list[str]) -> None:
         """Look up the posted keys; none posted means none chosen."""

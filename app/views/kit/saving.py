@@ -90,10 +90,11 @@ class SavingMixin(BaseCRUDView):
         session = self.datamodel.session
         item = self.datamodel.obj()
         self.process_form(form, True)
+        # A query of a hook must not flush relations of a row that is not added yet.
         with session.no_autoflush:
             form.populate_obj(item)
-        self.pre_add(item)
-        self._check_stores(item)
+            self.pre_add(item)
+            self._check_stores(item)
         session.add(item)
         session.flush()
         self._check_scope(item)
@@ -108,8 +109,8 @@ class SavingMixin(BaseCRUDView):
         self.process_form(form, False)
         with session.no_autoflush:
             form.populate_obj(item)
-        self.pre_update(item)
-        self._check_stores(item)
+            self.pre_update(item)
+            self._check_stores(item)
         self._raise_version(item)
         session.flush()
         self._check_scope(item)

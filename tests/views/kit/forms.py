@@ -80,8 +80,8 @@ def errors(page: str) -> dict[str, str]:
         )
         if name and text:
             found[name[1]] = html.unescape(re.sub(r"<[^>]+>", " ", text[1])).strip()
-    summary = re.search(r'<div class="alert alert-danger" role="alert">(.*?)</section|$', page, re.S)
-    whole = re.findall(r"<div>([^<]+)</div>", summary[1] or "") if summary and summary[1] else []
+    summary = re.search(r"Please correct the marked fields\.(.*?)</div>\s*</div>", page, re.S)
+    whole = re.findall(r"<div>([^<]+)", summary[1]) if summary else []
     return found | ({"": " ".join(whole)} if whole else {})
 
 
