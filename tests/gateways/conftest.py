@@ -14,14 +14,19 @@ from typing import Any
 import pytest
 import requests
 
+from app.gateways import MiniProgramCredentials, WeChatPayCredentials
+from app.gateways.wechat import WeChatMiniProgram
+from app.gateways.wechat_pay import WeChatPayChannel
 from scripts.instance import free_port
 from scripts.processes import Process, tail, wait_until
 from tests.gateways.loopback import Loopback
+from tests.gateways.mini_program_platform import let_succeed, make
 from tests.servers import RedisServer, redis_server
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
 STOP_SECONDS = 10.0
+TIMEOUT_SECONDS = 5.0
 
 
 @pytest.fixture
@@ -29,6 +34,19 @@ def loopback() -> Iterator[Loopback]:
     server = Loopback()
     yield server
     server.close()
+
+
+@pytest.fixture
+def platform(loopback: Loopback) -> Loopback:
+    """The loopback as a mini-program platform on which everything succeeds."""
+    let_succeed(loopback)
+    return loopback
+
+
+@pytest.fixture
+def program(platform: Loopback) -> WeChatMiniProgram:
+    """The mini-program gateway that speaks with the loopback."""
+    return make(platform.url)
 
 
 @pytest.fixture
@@ -71,6 +89,20 @@ class Sandbox:
         answer = requests.post(f"{self.url}/_control{path}", json=body or {}, timeout=10)
         assert answer.ok, f"{path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
+
+    def program(self, timeout_seconds: float = TIMEOUT_SECONDS) -> WeChatMiniProgram:
+        """Return the mini-program gateway that speaks with this sandbox."""
+        return WeChatMiniProgram(
+            MiniProgramCredentials(**self.credentials["wechat"]),
+            base_url=self.url,
+            timeout_seconds=timeout_seconds,
+            is_production=False,
+        )
+
+    def channel(self, timeout_seconds: float = TIMEOUT_SECONDS, **changes: str) -> WeChatPayChannel:
+        """Return the WeChat Pay gateway that speaks with this sandbox, some credentials changed."""
+        credentials = WeChatPayCredentials(**self.credentials["wechat_pay"] | changes)
+        return WeChatPayChannel(credentials, base_url=self.url, timeout_seconds=timeout_seconds)
 
     def outbox(self) -> Any:
         return requests.get(f"{self.url}/_control/outbox", timeout=10).json()

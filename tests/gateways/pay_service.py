@@ -188,3 +188,9 @@ def callback_body(
         },
     }
     return json.dumps(envelope | changes, ensure_ascii=False).encode()
+
+
+def assert_keeps_secrets(error: BaseException) -> None:
+    assert error.__suppress_context__ or error.__context__ is None
+    for secret in (credentials().api_v3_key, "PRIVATE KEY", "signature="):
+        assert secret not in str(error)

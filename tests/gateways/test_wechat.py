@@ -1,100 +1,32 @@
-"""The mini-program platform through wechatpy against a loopback: login, tokens, phones, messages, codes."""
+"""The mini-program platform through wechatpy against a loopback: login, phones, messages, codes."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
-from typing import Any
 
 import pytest
-import redis
 
-from app.gateways.ports import (
-    GatewayError,
-    GatewayRefused,
-    GatewayUnavailable,
-    LoginIdentity,
-    ShippingInfo,
-)
-from app.gateways.wechat import KeyValueStore, MiniProgramCredentials, WeChatMiniProgram
+from app.gateways.ports import GatewayRefused, GatewayUnavailable, LoginIdentity
+from app.gateways.wechat import WeChatMiniProgram
 from tests.gateways.loopback import Answer, Loopback, json_answer
-from tests.servers import RedisServer
-
-CREDENTIALS = MiniProgramCredentials("wx0000000000000001", "c8f4-the-app-secret")
-LOGIN = "/sns/jscode2session"
-TOKEN = "/cgi-bin/stable_token"
-PHONE = "/wxa/business/getuserphonenumber"
-SEND = "/cgi-bin/message/subscribe/send"
-PICTURE = "/wxa/getwxacodeunlimit"
-SHIPPING = "/wxa/sec/order/upload_shipping_info"
-OPENID = "oUpF8uMuAJO_M2pxb1Q9zNjWeS6o"
-TEMPLATE = "zun-LzcQyW-edafCVvzPkK4de2Rllr1fFpw2A_x0oXE"
-OK = {"errcode": 0, "errmsg": "ok"}
-JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00 picture"
-SHIPPED = ShippingInfo(
-    "4200001234202603140000000001", OPENID, "包" * 200, datetime(2026, 3, 14, 4, tzinfo=UTC)
+from tests.gateways.mini_program_platform import (
+    ALL,
+    CREDENTIALS,
+    JPEG,
+    LOGIN,
+    OK,
+    OPENID,
+    PHONE,
+    SHIPPED,
+    TEMPLATE,
+    Call,
+    assert_keeps_secrets,
+    each_call,
+    make,
+    phone,
+    refusal,
+    send,
 )
-
-Call = Callable[[WeChatMiniProgram], Any]
-
-
-def send(program: WeChatMiniProgram, **fields: str) -> None:
-    program.send_subscribe_message(OPENID, TEMPLATE, "pages/order", fields or {"thing1": "牡丹"})
-
-
-WITH_TOKEN: dict[str, tuple[str, Call]] = {
-    "phone": (PHONE, lambda program: program.exchange_phone_code("code")),
-    "message": (SEND, send),
-    "picture": (PICTURE, lambda program: program.make_mini_program_code("t=1", "pages/index")),
-    "shipping": (SHIPPING, lambda program: program.upload_shipping_info(SHIPPED)),
-}
-ALL = {"login": (LOGIN, lambda program: program.exchange_login_code("code"))} | WITH_TOKEN
-each_with_token = pytest.mark.parametrize(("path", "call"), WITH_TOKEN.values(), ids=WITH_TOKEN.keys())
-each_call = pytest.mark.parametrize(("path", "call"), ALL.values(), ids=ALL.keys())
-
-
-def token(value: str, seconds: int = 7200) -> Answer:
-    return json_answer({"access_token": value, "expires_in": seconds})
-
-
-def refusal(code: int, message: str = "no") -> Answer:
-    return json_answer({"errcode": code, "errmsg": f"{message} rid: 65f2-1a2b"})
-
-
-def phone(number: str = "13800138000", country: object = "86", app_id: str = CREDENTIALS.app_id) -> Answer:
-    info = {
-        "phoneNumber": number,
-        "purePhoneNumber": number,
-        "countryCode": country,
-        "watermark": {"timestamp": 1773460800, "appid": app_id},
-    }
-    return json_answer(OK | {"phone_info": info})
-
-
-def make(
-    url: str, redis_client: KeyValueStore | None = None, *, is_production: bool = False
-) -> WeChatMiniProgram:
-    return WeChatMiniProgram(
-        CREDENTIALS, base_url=url, timeout_seconds=0.2, is_production=is_production, redis_client=redis_client
-    )
-
-
-@pytest.fixture
-def platform(loopback: Loopback) -> Loopback:
-    """The loopback as a platform on which everything succeeds."""
-    loopback.on(LOGIN, json_answer({"openid": OPENID, "session_key": "tiihtNczf5v6AKRyjwEUhQ=="}))
-    loopback.on(TOKEN, token("TOKEN-1"))
-    loopback.on(PHONE, phone())
-    loopback.on(SEND, json_answer(OK))
-    loopback.on(PICTURE, Answer(200, JPEG, {"Content-Type": "image/jpeg"}))
-    loopback.on(SHIPPING, json_answer(OK))
-    return loopback
-
-
-@pytest.fixture
-def program(platform: Loopback) -> WeChatMiniProgram:
-    return make(platform.url)
 
 
 def test_login_gives_the_identity_and_needs_no_token(platform: Loopback, program: WeChatMiniProgram) -> None:
@@ -321,155 +253,6 @@ def test_a_delivered_order_is_reported(platform: Loopback, program: WeChatMiniPr
     }
 
 
-def test_the_token_is_the_stable_one_and_fetched_once(platform: Loopback, program: WeChatMiniProgram) -> None:
-    send(program)
-    send(program)
-
-    assert platform.paths() == [TOKEN, SEND, SEND]
-    assert platform.requests[0].json == {
-        "grant_type": "client_credential",
-        "appid": CREDENTIALS.app_id,
-        "secret": CREDENTIALS.app_secret,
-    }
-    assert [request.query for request in platform.requests[1:]] == [{"access_token": "TOKEN-1"}] * 2
-
-
-@pytest.mark.parametrize("code", [40001, 40014, 42001])
-@each_with_token
-def test_a_refused_token_is_replaced_once(
-    platform: Loopback, program: WeChatMiniProgram, path: str, call: Call, code: int
-) -> None:
-    platform.on(TOKEN, token("TOKEN-1"), token("TOKEN-2"))
-    platform.on(path, refusal(code), *platform.answers[path])
-
-    call(program)
-
-    assert platform.paths() == [TOKEN, path, TOKEN, path]
-    assert platform.requests[-1].query == {"access_token": "TOKEN-2"}
-
-
-@pytest.mark.parametrize("code", [40001, 40014, 42001])
-@each_with_token
-def test_a_token_that_stays_refused_ends_after_one_more_try(
-    platform: Loopback, program: WeChatMiniProgram, path: str, call: Call, code: int
-) -> None:
-    platform.on(path, refusal(code))
-
-    with pytest.raises(GatewayRefused) as refused:
-        call(program)
-
-    assert (refused.value.code, refused.value.is_retryable) == (str(code), True)
-    assert platform.paths() == [TOKEN, path, TOKEN, path]
-
-
-@pytest.mark.parametrize(
-    ("answer", "expected"),
-    [
-        pytest.param(Answer(503), GatewayUnavailable, id="unavailable"),
-        pytest.param(Answer(hangs=True), GatewayUnavailable, id="hung"),
-        pytest.param(json_answer({"expires_in": 7200}), GatewayUnavailable, id="no token"),
-        pytest.param(json_answer({"access_token": "x"}), GatewayUnavailable, id="no life time"),
-        pytest.param(refusal(40125), GatewayRefused, id="wrong secret"),
-    ],
-)
-def test_login_works_while_tokens_do_not(
-    platform: Loopback, program: WeChatMiniProgram, answer: Answer, expected: type[GatewayError]
-) -> None:
-    platform.on(TOKEN, answer)
-
-    with pytest.raises(expected):
-        send(program)
-
-    assert platform.paths() == [TOKEN]
-    assert program.exchange_login_code("code").openid == OPENID
-
-
-def client_of(server: RedisServer) -> redis.Redis:
-    return redis.Redis.from_url(server.url, socket_timeout=0.2, socket_connect_timeout=0.2, retry=None)
-
-
-@pytest.fixture
-def shared_redis(own_redis: RedisServer) -> Iterator[RedisServer]:
-    client_of(own_redis).flushdb()
-    yield own_redis
-
-
-def test_processes_share_one_token_through_redis(platform: Loopback, shared_redis: RedisServer) -> None:
-    for _ in range(3):
-        send(make(platform.url, client_of(shared_redis)))
-
-    assert platform.paths() == [TOKEN, SEND, SEND, SEND]
-    client = client_of(shared_redis)
-    (key,) = client.keys()
-    assert key == b"quefang:token:wx0000000000000001_access_token"
-    assert 6890 <= client.ttl(key) <= 6900
-
-
-def test_a_token_in_its_last_minutes_is_kept_for_half_of_them(
-    platform: Loopback, shared_redis: RedisServer
-) -> None:
-    platform.on(TOKEN, token("TOKEN-1", 200))
-
-    send(make(platform.url, client_of(shared_redis)))
-
-    client = client_of(shared_redis)
-    assert 95 <= client.ttl(client.keys()[0]) <= 100
-
-
-def test_a_refused_token_is_taken_from_everybody(platform: Loopback, shared_redis: RedisServer) -> None:
-    platform.on(TOKEN, token("TOKEN-1"), token("TOKEN-2"))
-    first, second = (make(platform.url, client_of(shared_redis)) for _ in range(2))
-    send(first)
-    platform.on(SEND, refusal(42001), json_answer(OK))
-    send(first)
-
-    send(second)
-
-    assert platform.requests[-1].query == {"access_token": "TOKEN-2"}
-    assert platform.paths().count(TOKEN) == 2
-
-
-class Counted:
-    """Counts what is asked of a Redis client."""
-
-    def __init__(self, client: redis.Redis) -> None:
-        self._client, self.count = client, 0
-
-    def __getattr__(self, name: str) -> Any:
-        self.count += 1
-        return getattr(self._client, name)
-
-
-@pytest.mark.faults
-@pytest.mark.parametrize(
-    ("spoil", "restore"),
-    [
-        pytest.param(RedisServer.stop, RedisServer.start, id="refuses"),
-        pytest.param(RedisServer.pause, RedisServer.resume, id="hangs"),
-    ],
-)
-def test_messages_and_logins_go_on_without_redis(
-    platform: Loopback,
-    shared_redis: RedisServer,
-    spoil: Callable[[RedisServer], None],
-    restore: Callable[[RedisServer], None],
-) -> None:
-    counted = Counted(client_of(shared_redis))
-    program = make(platform.url, counted)
-    spoil(shared_redis)
-    try:
-        send(program)
-        send(program)
-        identity = program.exchange_login_code("code")
-    finally:
-        restore(shared_redis)
-
-    assert identity.openid == OPENID
-    assert platform.paths() == [TOKEN, SEND, SEND, LOGIN]
-    # The first failure is the last try for some seconds: each one costs the whole time-out.
-    assert counted.count == 1
-
-
 def test_secrets_are_neither_shown_nor_logged(
     platform: Loopback, program: WeChatMiniProgram, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -480,9 +263,3 @@ def test_secrets_are_neither_shown_nor_logged(
     assert CREDENTIALS.app_secret not in repr(CREDENTIALS)
     for secret in (CREDENTIALS.app_secret, "TOKEN-1", OPENID):
         assert secret not in caplog.text
-
-
-def assert_keeps_secrets(error: BaseException) -> None:
-    assert error.__suppress_context__ or error.__context__ is None
-    assert CREDENTIALS.app_secret not in str(error)
-    assert "TOKEN-1" not in str(error)

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import PrivateFormat
 
 from app.gateways.ports import (
     GatewayRefused,
@@ -22,10 +21,9 @@ from app.gateways.wechat_pay import WeChatPayChannel
 from tests.gateways.loopback import Answer, Loopback, json_answer
 from tests.gateways.pay_service import (
     PUBLIC_KEY_ID,
+    assert_keeps_secrets,
     check_request_signature,
     credentials,
-    private_pem,
-    public_pem,
     refund,
     sign_success,
     transaction,
@@ -387,59 +385,3 @@ def test_what_the_service_would_refuse_is_not_sent(
 
     assert (refused.value.code, refused.value.is_retryable) == ("PARAM_ERROR", False)
     assert service.requests == []
-
-
-PRIVATE_KEYS = [
-    pytest.param(private_pem("merchant"), id="PKCS8"),
-    pytest.param(private_pem("merchant").replace("\n", "\r\n"), id="PKCS8 with line ends of Windows"),
-    pytest.param(private_pem("merchant", PrivateFormat.TraditionalOpenSSL), id="PKCS1"),
-    pytest.param("".join(private_pem("merchant").splitlines()[1:-1]), id="without head and foot"),
-]
-
-
-@pytest.mark.parametrize("private_key", PRIVATE_KEYS)
-def test_a_private_key_may_be_pasted_in_any_form(service: Loopback, private_key: str) -> None:
-    service.on(CLOSE, Answer(204))
-    channel = make_channel(
-        service.url,
-        merchant_private_key=private_key,
-        public_key=public_pem("service").replace("\n", "\r\n"),
-    )
-
-    assert channel.close_payment(PAYMENT_NO) == "closed"
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        pytest.param({"merchant_private_key": "nonsense"}, id="private key"),
-        pytest.param({"merchant_private_key": public_pem("service")}, id="public as private key"),
-        pytest.param({"public_key": "nonsense"}, id="public key"),
-        pytest.param({"public_key": ""}, id="no public key"),
-        pytest.param({"public_key_id": ""}, id="no id of the public key"),
-        pytest.param({"merchant_private_key": ""}, id="no private key"),
-        pytest.param({"api_v3_key": "short"}, id="short key"),
-    ],
-)
-def test_unusable_credentials_are_refused_without_a_connection(
-    connections: list[Any], changes: dict[str, str]
-) -> None:
-    with pytest.raises(GatewayRefused) as refused:
-        make_channel("http://127.0.0.1:9", **changes)
-
-    assert refused.value.code == "credentials_invalid"
-    assert connections == []
-    assert_keeps_secrets(refused.value)
-
-
-def test_credentials_do_not_show_their_secrets() -> None:
-    shown = repr(credentials())
-
-    assert "PRIVATE KEY" not in shown
-    assert credentials().api_v3_key not in shown
-
-
-def assert_keeps_secrets(error: BaseException) -> None:
-    assert error.__suppress_context__ or error.__context__ is None
-    for secret in (credentials().api_v3_key, "PRIVATE KEY", "signature="):
-        assert secret not in str(error)
