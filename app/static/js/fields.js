@@ -73,6 +73,7 @@ function searchable(select, options) {
   new TomSelect(select, options);
   // The label now names the new control; the select behind it only carries the value.
   select.setAttribute("aria-hidden", "true");
+  select.tomselect.wrapper.querySelector(".items-placeholder")?.setAttribute("aria-hidden", "true");
 }
 
 function enhanceSelect(select) {

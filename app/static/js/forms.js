@@ -32,6 +32,8 @@ function sendOnce(form) {
       return;
     }
     form.dataset.sent = "yes";
+    // An answer that is a file leaves the page as it is.
+    setTimeout(() => delete form.dataset.sent, 5000);
   });
   window.addEventListener("pageshow", () => {
     delete form.dataset.sent;
