@@ -220,10 +220,7 @@ class QuefangSecurityManager(SecurityManager):
     def _login_candidate(self, username: str) -> Staff | None:
         name = (username or "").strip()
         matches = or_(Staff.username == name, func.lower(Staff.email) == name.lower())
-        with use_scope(ALL_STORES):
-            found = self.session.scalars(
-                select(Staff).where(matches).options(selectinload(Staff.stores))
-            ).all()
+        found = self.session.scalars(select(Staff).where(matches)).all()
         by_name: Staff | None = next((user for user in found if user.username == name), None)
         return by_name or next(iter(found), None)
 

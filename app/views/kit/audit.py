@@ -21,7 +21,7 @@ def snapshot(item: Any, relations: tuple[str, ...] = ()) -> dict[str, Any]:
     found = {name: _value(model, name, getattr(item, name)) for name in names}
     for name in relations:
         keys = [inspect(row).identity or (None,) for row in getattr(item, name)]
-        found[name] = sorted((key[0] for key in keys), key=str)
+        found[name] = sorted(key[0] for key in keys)
     return found
 
 

@@ -56,9 +56,8 @@ class SecretInput(widgets.PasswordInput):
     """A value that is written and never shown again."""
 
     def __call__(self, field: Field, **kwargs: Any) -> Any:
-        return super().__call__(
-            field, autocomplete="new-password", **with_classes(field, kwargs, "form-control")
-        )
+        kwargs.setdefault("autocomplete", "new-password")
+        return super().__call__(field, **with_classes(field, kwargs, "form-control"))
 
 
 class TextArea(widgets.TextArea):
