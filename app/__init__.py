@@ -68,8 +68,10 @@ def _init_gateways(app: Flask) -> None:
 
 def _register_entries(app: Flask, with_back_office: bool) -> None:
     from app import api, cli, views
+    from app.jobs import commands
 
     cli.register_commands(app)
+    commands.register_commands(app)
     api.register_api(app)
     if with_back_office:
         views.register_back_office(app)
