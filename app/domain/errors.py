@@ -15,6 +15,8 @@ class DomainError(Exception):
     """
 
     code: ClassVar[str] = "refused"
+    # What HTTP calls this kind of refusal, for every door that speaks it.
+    status: ClassVar[int] = 422
     default_message: ClassVar[Any] = _l("This cannot be done.")
 
     def __init__(
@@ -34,6 +36,7 @@ class Malformed(DomainError):
     """The request could not be understood at all (HTTP 400)."""
 
     code = "malformed"
+    status = 400
     default_message = _l("The request could not be understood.")
 
 
@@ -41,6 +44,7 @@ class Unauthenticated(DomainError):
     """Nobody, or nobody any more, is logged in (HTTP 401)."""
 
     code = "token_missing"
+    status = 401
     default_message = _l("Please log in.")
 
 
@@ -58,6 +62,7 @@ class Forbidden(DomainError):
     """The actor may not do this (HTTP 403)."""
 
     code = "forbidden"
+    status = 403
     default_message = _l("You are not allowed to do this.")
 
 
@@ -65,6 +70,7 @@ class NotFound(DomainError):
     """Nothing there, or nothing that the actor may see (HTTP 404)."""
 
     code = "not_found"
+    status = 404
     default_message = _l("This was not found.")
 
 
@@ -72,6 +78,7 @@ class RateLimited(DomainError):
     """Too many tries (HTTP 429); `data["retry_after_seconds"]` says when to come back."""
 
     code = "rate_limited"
+    status = 429
     default_message = _l("Too many requests. Please wait a moment.")
 
 
@@ -79,11 +86,14 @@ class Unavailable(DomainError):
     """Something that we depend on does not answer just now (HTTP 503)."""
 
     code = "unavailable"
+    status = 503
     default_message = _l("This service is not available right now. Please try again shortly.")
 
 
 class Conflict(DomainError):
     """The state of things forbids it; another try may see another state (HTTP 409)."""
+
+    status = 409
 
 
 class RoomTaken(Conflict):

@@ -123,5 +123,3 @@ def _grants(screens: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
     grants = [(permission, screen) for screen, permissions in screens.items() for permission in permissions]
     menus = {entry for screen in screens for entry in MENU.get(screen, ())}
     return grants + [("menu_access", name) for name in sorted(menus)]
-
-

@@ -11,7 +11,7 @@ from sqlalchemy.orm import selectinload
 
 from app.domain.actor import Actor
 from app.domain.errors import InvalidField, NotFound
-from app.domain.states import OrderKind, OrderStatus
+from app.domain.states import OrderKind, OrderStatus, VoucherStatus
 from app.models import Booking, Notification, Order
 from app.services import cancellations, payments, stays
 from app.services.orders import describe_order, due_fen, find_order
@@ -43,6 +43,11 @@ def get_order_page(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
     page["customer"] = mask_name(order.customer) if order.customer else None
     page["source"] = order.source
     page["state"] = order.status
+    # Members instead of their values, so that pages can show label and colour.
+    for shown, row in zip(page["payments"], order.payments, strict=True):
+        shown["status"] = row.status
+    for shown, refund in zip(page["refunds"], order.refunds, strict=True):
+        shown["status"] = refund.status
     page["campaign"] = str(order.campaign) if order.campaign else None
     page["events"] = [_event(event) for event in order.events]
     page["vouchers"] = [_voucher(voucher) for voucher in page["vouchers"]]
@@ -54,7 +59,8 @@ def get_order_page(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
 
 def _voucher(voucher: dict[str, Any]) -> dict[str, Any]:
     """Staff never see a whole code: whoever has it can use it."""
-    return voucher | {"code": f"…{voucher['code'][-4:]}"}
+    status = VoucherStatus.of(voucher["status"])
+    return voucher | {"code": f"…{voucher['code'][-4:]}", "status": status}
 
 
 def _event(event: Any) -> dict[str, Any]:

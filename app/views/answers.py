@@ -8,38 +8,13 @@ from typing import Any
 from flask import jsonify, request
 from werkzeug.wrappers import Response
 
-from app.domain.errors import (
-    Conflict,
-    DomainError,
-    Forbidden,
-    InvalidField,
-    Malformed,
-    NotFound,
-    RateLimited,
-    Unauthenticated,
-    Unavailable,
-)
-
-STATUSES: tuple[tuple[type[DomainError], int], ...] = (
-    (Malformed, 400),
-    (Unauthenticated, 401),
-    (Forbidden, 403),
-    (NotFound, 404),
-    (Conflict, 409),
-    (RateLimited, 429),
-    (Unavailable, 503),
-)
+from app.domain.errors import DomainError, InvalidField, Malformed, RateLimited, Unavailable
 
 
 def wants_json() -> bool:
     """Tell whether the client asked for JSON rather than a page."""
     best = request.accept_mimetypes.best_match(["text/html", "application/json"])
     return best == "application/json"
-
-
-def status_of(error: DomainError) -> int:
-    """Return the HTTP status of a refusal."""
-    return next((status for kind, status in STATUSES if isinstance(error, kind)), 422)
 
 
 def plain(value: Any) -> Any:
@@ -73,14 +48,15 @@ def json_answer(value: Any, status: int = 200) -> Response:
 
 def problem(error: DomainError) -> Response:
     """Return a refusal as a problem document (RFC 9457)."""
-    status = status_of(error)
+    status = error.status
     body = {
         "type": "about:blank",
         "title": error.code.replace("_", " ").capitalize(),
         "status": status,
         "detail": str(error.message),
         "code": error.code,
-        "errors": error.errors and {key: [str(each) for each in texts] for key, texts in error.errors.items()},
+        "errors": error.errors
+        and {key: [str(each) for each in texts] for key, texts in error.errors.items()},
         "data": error.data,
     }
     answer = json_answer(body, status)

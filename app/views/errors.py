@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Flask, render_template, request
+from flask import Flask, current_app, render_template, request
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
 from app.domain.errors import DomainError, Forbidden, Malformed, NotFound, RateLimited, Unavailable
 from app.extensions import db
-from app.views.answers import problem, status_of, wants_json
+from app.views.answers import problem, wants_json
 
-PAGES = frozenset({403, 404, 405, 413, 422, 429, 500, 503})
+PAGES = frozenset({400, 403, 404, 405, 409, 413, 422, 429, 500, 503})
 REFUSALS: dict[int, type[DomainError]] = {
     400: Malformed,
     403: Forbidden,
@@ -24,7 +24,7 @@ REFUSALS: dict[int, type[DomainError]] = {
 
 def register_error_pages(app: Flask) -> None:
     """Show our own page for every error outside the JSON interface."""
-    own: dict[int | type[Exception], Any] = {code: show_error for code in PAGES}
+    own: dict[int | type[Exception], Any] = dict.fromkeys(PAGES, show_error)
     own |= {DomainError: show_refusal, CSRFError: show_error}
     for kind, handler in own.items():
         app.register_error_handler(kind, handler)
@@ -35,8 +35,8 @@ def show_refusal(error: DomainError) -> Any:
     db.session.rollback()
     if wants_json():
         return problem(error)
-    status = status_of(error)
-    return render_template(_template(status), error=error, message=str(error.message)), status
+    status = error.status
+    return _page(status, str(error.message)), status
 
 
 def show_error(error: HTTPException) -> Any:
@@ -46,8 +46,10 @@ def show_error(error: HTTPException) -> Any:
         answer = problem(REFUSALS.get(status, DomainError)())
         answer.status_code = status
         return answer
-    return render_template(_template(status), error=error), status
+    return _page(status), status
 
 
-def _template(status: int) -> str:
-    return f"errors/{status if status in PAGES else 422}.html"
+def _page(status: int, message: str = "") -> str:
+    appbuilder = current_app.appbuilder  # type: ignore[attr-defined]
+    name = status if status in PAGES else 400
+    return render_template(f"errors/{name}.html", appbuilder=appbuilder, message=message)

@@ -6,11 +6,23 @@ from typing import Any
 
 from flask import redirect
 from flask_appbuilder import IndexView, expose
+from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 
 from app.domain.clock import utc_now
 from app.services import board, today
 from app.views.kit.current import current_actor
+
+# What rooms are called by what they are doing.
+ROOM_STATES: dict[str, Any] = {
+    "free": _l("Free"),
+    "held": _l("Held"),
+    "reserved": _l("Reserved"),
+    "in_use": _l("In use"),
+    "cleaning": _l("Cleaning"),
+    "blocked": _l("Out of use"),
+    "closed": _l("Closed"),
+}
 
 
 class HomeView(IndexView):
@@ -31,4 +43,5 @@ class HomeView(IndexView):
             work=today.list_work(actor=actor, now=now),
             arrivals=today.list_arrivals(actor=actor, now=now),
             rooms=board.list_rooms_now(actor=actor, now=now),
+            room_states=ROOM_STATES,
         )

@@ -32,7 +32,16 @@ class NotificationView(LedgerView):
         "sent_at": _l("Sent"),
         "last_error": _l("Last error"),
     }
-    list_columns = ["created_at", "event", "recipient", "channel", "order", "status", "attempt_count", "sent_at"]
+    list_columns = [
+        "created_at",
+        "event",
+        "recipient",
+        "channel",
+        "order",
+        "status",
+        "attempt_count",
+        "sent_at",
+    ]
     show_columns = [*list_columns, "store", "title", "body", "last_error"]
     search_columns = ["status", "channel", "recipient", "store", "created_at"]
     quick_search_columns = ["event"]

@@ -14,12 +14,13 @@ from werkzeug.wrappers import Response
 from app.domain.clock import utc_now
 from app.domain.errors import DomainError
 from app.domain.events import event_label
-from app.domain.states import OrderStatus
+from app.domain.money import format_fen
 from app.models import Order, Payment, Refund
 from app.services import board, staff_orders, walk_ins
-from app.views.answers import json_answer, posted_values, problem, status_of, wants_json, whole_number
+from app.views.answers import json_answer, posted_values, problem, wants_json, whole_number
 from app.views.base import KitInterface, LedgerView
 from app.views.kit.current import current_actor
+from app.views.kit.values import format_instant
 
 ACTION_LABELS: dict[str, Any] = {
     "confirm": _l("Confirm"),
@@ -29,6 +30,8 @@ ACTION_LABELS: dict[str, Any] = {
     "check_out": _l("Check out"),
     "cancel": _l("Cancel order"),
 }
+
+ALARMING = frozenset({"pay_failed", "refund_abnormal", "door_failed", "refuse"})
 
 
 class OrderView(LedgerView):
@@ -74,13 +77,8 @@ class OrderView(LedgerView):
             abort(404)
         if wants_json():
             return json_answer(order)
-        return self.render_template(
-            "pages/order.html",
-            order=order,
-            labels=ACTION_LABELS,
-            event_label=event_label,
-            statuses={status.value: status for status in OrderStatus},
-        )
+        order["trail"] = [_trail_item(event) for event in reversed(order["events"])]
+        return self.render_template("pages/order.html", order=order, labels=ACTION_LABELS)
 
     @expose("/<string:no>/actions/<string:name>", methods=["POST"])
     @has_access
@@ -102,7 +100,7 @@ class OrderView(LedgerView):
     def _refused(self, error: DomainError, no: str) -> Any:
         if wants_json():
             return problem(error)
-        if status_of(error) == 404:
+        if error.status == 404:
             abort(404)
         flash(refusal_text(error), "danger")
         return redirect(url_for("OrderView.page", no=no))
@@ -126,6 +124,23 @@ class OrderView(LedgerView):
         if item is None:
             abort(404)
         return redirect(url_for("OrderView.page", no=item.no))
+
+
+def _trail_item(event: dict[str, Any]) -> dict[str, Any]:
+    """Return an event as the timeline shows it."""
+    kinds = {"customer": _("Customer"), "system": _("System"), "payment": _("Payment service")}
+    data = event["data"] or {}
+    facts = [str(data[name]) for name in ("payment_no", "refund_no") if name in data]
+    if "amount_fen" in data:
+        facts.append(format_fen(data["amount_fen"]))
+    who = event["actor_name"] if event["actor_kind"] == "staff" else kinds.get(event["actor_kind"], "")
+    return {
+        "title": str(event_label(event["event"])),
+        "at": format_instant(event["at"]),
+        "text": " · ".join([event["reason"], *facts] if event["reason"] else facts),
+        "who": who,
+        "colour": "red" if event["event"] in ALARMING else "secondary",
+    }
 
 
 def refusal_text(error: DomainError) -> str:
@@ -164,7 +179,7 @@ class WalkInView(BaseView):
             if wants_json():
                 return problem(error)
             flash(refusal_text(error), "danger")
-            return self._page(status_of(error))
+            return self._page(error.status)
         if wants_json():
             return json_answer({"no": no}, 201)
         return redirect(url_for("OrderView.page", no=no))

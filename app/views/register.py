@@ -12,8 +12,9 @@ from werkzeug.wrappers import Response
 
 from app.domain.actor import ALL_STORES, NO_STORES, StoreScope
 from app.extensions import db, set_scope, set_writing
-from app.views import campaigns, home, messages, orders, prices, staff, stores, vouchers
+from app.views import campaigns, home, media, messages, orders, prices, staff, stores, vouchers
 from app.views.errors import register_error_pages
+from app.views.headers import register_headers
 from app.views.kit import disable_fab_rest, install_kit
 from app.views.security import QuefangSecurityManager
 
@@ -28,70 +29,70 @@ MENU: list[tuple[str, Any, str, list[Entry]]] = [
     (
         "counter",
         _l("Counter"),
-        "fa-bell-concierge",
+        "bell",
         [
-            (vouchers.RedemptionDeskView, "redeem", _l("Redeem"), "fa-qrcode"),
-            (orders.WalkInView, "walk_in", _l("Walk-in"), "fa-door-open"),
-            (orders.OrderView, "orders", _l("Orders"), "fa-receipt"),
-            (messages.CustomerView, "customers", _l("Customers"), "fa-user"),
+            (vouchers.RedemptionDeskView, "redeem", _l("Redeem"), "qrcode"),
+            (orders.WalkInView, "walk_in", _l("Walk-in"), "door-enter"),
+            (orders.OrderView, "orders", _l("Orders"), "receipt-yuan"),
+            (messages.CustomerView, "customers", _l("Customers"), "user"),
         ],
     ),
     (
         "group_buy",
         _l("Group buy"),
-        "fa-ticket",
+        "ticket",
         [
-            (campaigns.CampaignView, "campaigns", _l("Group-buy campaigns"), "fa-bullhorn"),
-            (campaigns.TeamView, "teams", _l("Teams"), "fa-users"),
-            (vouchers.VoucherView, "vouchers", _l("Vouchers"), "fa-ticket"),
-            (vouchers.RedemptionView, "redemptions", _l("Redemption records"), "fa-check"),
-            (vouchers.RedemptionAttemptView, "attempts", _l("Redemption attempts"), "fa-list"),
+            (campaigns.CampaignView, "campaigns", _l("Group-buy campaigns"), "speakerphone"),
+            (campaigns.TeamView, "teams", _l("Teams"), "users-group"),
+            (vouchers.VoucherView, "vouchers", _l("Vouchers"), "ticket"),
+            (vouchers.RedemptionView, "redemptions", _l("Redemption records"), "check"),
+            (vouchers.RedemptionAttemptView, "attempts", _l("Redemption attempts"), "history"),
         ],
     ),
     (
         "money",
         _l("Money"),
-        "fa-wallet",
+        "cash",
         [
-            (orders.PaymentView, "payments", _l("Payments"), "fa-credit-card"),
-            (orders.RefundView, "refunds", _l("Refunds"), "fa-rotate-left"),
+            (orders.PaymentView, "payments", _l("Payments"), "credit-card"),
+            (orders.RefundView, "refunds", _l("Refunds"), "arrow-back-up"),
         ],
     ),
     (
         "places",
         _l("Stores and rooms"),
-        "fa-store",
+        "building-store",
         [
-            (stores.StoreView, "stores", _l("Stores"), "fa-store"),
-            (stores.RoomView, "rooms", _l("Rooms"), "fa-door-closed"),
-            (stores.RoomBlockView, "room_blocks", _l("Room blocks"), "fa-ban"),
-            (stores.OpeningHoursView, "opening_hours", _l("Opening hours"), "fa-clock"),
-            (stores.MediaView, "media", _l("Pictures"), "fa-image"),
-            (stores.RoomFacilityView, "room_facilities", _l("Facilities of rooms"), "fa-couch"),
-            (stores.FacilityView, "facilities", _l("Facilities"), "fa-list"),
-            (stores.RoomTypeView, "room_types", _l("Room types"), "fa-tags"),
+            (stores.StoreView, "stores", _l("Stores"), "building-store"),
+            (stores.RoomView, "rooms", _l("Rooms"), "armchair"),
+            (stores.RoomBlockView, "room_blocks", _l("Room blocks"), "circle-x"),
+            (stores.OpeningHoursView, "opening_hours", _l("Opening hours"), "clock"),
+            (stores.MediaView, "media", _l("Pictures"), "photo"),
+            (stores.RoomFacilityView, "room_facilities", _l("Facilities of rooms"), "list"),
+            (stores.FacilityView, "facilities", _l("Facilities"), "list"),
+            (stores.RoomTypeView, "room_types", _l("Room types"), "tag"),
         ],
     ),
     (
         "rules",
         _l("Prices and rules"),
-        "fa-sliders",
+        "settings",
         [
-            (prices.PriceRuleView, "price_rules", _l("Price rules"), "fa-yen-sign"),
-            (prices.BookingSessionView, "sessions", _l("Sessions"), "fa-clock"),
-            (prices.BookingPolicyView, "policies", _l("Booking rules"), "fa-gavel"),
-            (messages.NotificationTemplateView, "templates", _l("Message templates"), "fa-envelope"),
+            (prices.PriceRuleView, "price_rules", _l("Price rules"), "receipt-yuan"),
+            (prices.BookingSessionView, "sessions", _l("Sessions"), "clock"),
+            (prices.BookingPolicyView, "policies", _l("Booking rules"), "list-details"),
+            (messages.NotificationTemplateView, "templates", _l("Message templates"), "mail"),
         ],
     ),
     (
         "administration",
         _l("Administration"),
-        "fa-gear",
+        "shield",
         [
-            (staff.StaffView, "staff", _l("Staff"), "fa-id-badge"),
-            (staff.RoleView, "roles", _l("Roles"), "fa-key"),
-            (messages.NotificationView, "outbox", _l("Messages"), "fa-paper-plane"),
-            (messages.AuditEntryView, "audit", _l("Audit log"), "fa-book"),
+            (staff.StaffView, "staff", _l("Staff"), "user-shield"),
+            (staff.RoleView, "roles", _l("Roles"), "key"),
+            (messages.NotificationView, "outbox", _l("Messages"), "send"),
+            (messages.AuditEntryView, "audit", _l("Audit log"), "history"),
         ],
     ),
 ]
@@ -113,6 +114,9 @@ def register_back_office(app: Flask) -> None:
         appbuilder.init_app(app, db.session)
         _add_views(appbuilder)
         install_kit(app, appbuilder)
+    app.jinja_env.globals["may"] = appbuilder.sm.has_access
+    app.register_blueprint(media.blueprint)
+    register_headers(app)
     app.after_request(forbid_caching)
     register_error_pages(app)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from flask import abort, flash, redirect, request, session, url_for
@@ -14,7 +15,7 @@ from app.domain.clock import utc_now
 from app.domain.errors import DomainError
 from app.models import Redemption, RedemptionAttempt, Voucher
 from app.services import board, redemption_search, redemptions
-from app.views.answers import json_answer, posted_values, problem, status_of, wants_json, whole_number
+from app.views.answers import json_answer, posted_values, problem, wants_json, whole_number
 from app.views.base import KitInterface, LedgerView
 from app.views.kit.current import current_actor
 from app.views.orders import refusal_text
@@ -136,7 +137,7 @@ class RedemptionDeskView(BaseView):
         try:
             answer = self._preview()
         except DomainError as error:
-            return problem(error) if wants_json() else self._page(status_of(error), error=refusal_text(error))
+            return problem(error) if wants_json() else self._page(error.status, error=refusal_text(error))
         return json_answer(answer) if wants_json() else self._page(200, preview=answer)
 
     def _preview(self) -> dict[str, Any]:
@@ -168,7 +169,7 @@ class RedemptionDeskView(BaseView):
                 now=utc_now(),
             )
         except DomainError as error:
-            return problem(error) if wants_json() else self._page(status_of(error), error=refusal_text(error))
+            return problem(error) if wants_json() else self._page(error.status, error=refusal_text(error))
         if wants_json():
             return json_answer(answer)
         # Shown after a redirect, so that reloading the page does not ask to send the form again.
@@ -182,7 +183,8 @@ class RedemptionDeskView(BaseView):
         answer = session.pop("redeemed", None)
         if answer is None:
             return redirect(url_for("RedemptionDeskView.desk"))
-        return self.render_template("pages/redeemed.html", answer=answer)
+        end_at = datetime.fromisoformat(answer["end_at"])
+        return self.render_template("pages/redeemed.html", answer=answer, end_at=end_at)
 
     @expose("/<int:redemption_id>/reverse", methods=["POST"])
     @has_access
@@ -205,7 +207,7 @@ class RedemptionDeskView(BaseView):
     def _not_reversed(self, error: DomainError) -> Response:
         if wants_json():
             return problem(error)
-        if status_of(error) == 404:
+        if error.status == 404:
             abort(404)
         flash(refusal_text(error), "danger")
         return redirect(url_for("RedemptionView.list"))
