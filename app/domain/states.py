@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Self
 
 from flask_babel import lazy_gettext as _l
@@ -11,7 +11,7 @@ from flask_babel import lazy_gettext as _l
 from app.domain.errors import InvalidTransition
 
 
-class LabelledEnum(str, Enum):
+class LabelledEnum(StrEnum):
     """A stored value together with its label and, for badges, a colour name."""
 
     label: Any
@@ -23,9 +23,6 @@ class LabelledEnum(str, Enum):
         member.label = label
         member.colour = colour
         return member
-
-    def __str__(self) -> str:
-        return str(self.value)
 
     @classmethod
     def of(cls, value: str) -> Self:

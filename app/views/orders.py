@@ -108,8 +108,8 @@ class OrderView(LedgerView):
     def _done_text(self, answer: dict[str, Any]) -> str:
         access = answer.get("access")
         if access and access.get("code"):
-            return _("Done. Door code: %(code)s", code=access["code"])
-        return _("Done.")
+            return str(_("Done. Door code: %(code)s", code=access["code"]))
+        return str(_("Done."))
 
     def _payment_page(self, no: str, answer: dict[str, Any]) -> Any:
         address = answer["params"].get("code_url", "")
