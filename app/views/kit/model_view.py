@@ -206,7 +206,7 @@ class KitModelView(ActionsMixin, SavingMixin, LookupMixin, ExportMixin, ModelVie
     # --- state of one request
 
     @property
-    def _filters(self) -> KitFilters:
+    def _filters(self) -> Any:
         """The active filters of this request; FAB's shared set is overwritten by other threads."""
         if not has_request_context():
             return self._search_filters.fresh()
