@@ -18,7 +18,7 @@ from app.models import Customer, CustomerIdentity
 from app.services import channels, tokens
 from app.services.audit import record_change
 from app.services.inserts import insert_into
-from app.services.unit_of_work import savepoint_scope, session, transactional
+from app.services.unit_of_work import change_rows, savepoint_scope, session, transactional
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def _insert(identity: _Identity, *, now: datetime) -> Customer:
     customer = Customer(created_at=now)
     session().add(customer)
     session().flush()
-    inserted = session().execute(
+    inserted = change_rows(
         insert_into(CustomerIdentity)
         .values(
             customer_id=customer.id,
@@ -119,7 +119,7 @@ def _insert(identity: _Identity, *, now: datetime) -> Customer:
         )
         .on_conflict_do_nothing()
     )
-    if not inserted.rowcount:  # type: ignore[attr-defined]
+    if inserted != 1:
         raise _LostRace
     _record(customer, "customer.register", customer_actor(customer.id), now=now)
     return customer

@@ -16,7 +16,7 @@ from app.domain.errors import DomainError, IdempotencyConflict, RateLimited, Una
 from app.extensions import keyring
 from app.models import IdempotencyKey
 from app.services.inserts import insert_into
-from app.services.unit_of_work import refusal_of, savepoint_scope, session, transactional
+from app.services.unit_of_work import change_rows, refusal_of, savepoint_scope, session, transactional
 
 log = logging.getLogger(__name__)
 
@@ -92,8 +92,7 @@ def answer_under_claim(request: KeyedRequest, work: Work, refuse: Refuse, *, now
 @transactional
 def forget_old_keys(*, now: datetime) -> int:
     """Delete the answers that need not be kept any longer and return how many."""
-    done = session().execute(delete(IdempotencyKey).where(IdempotencyKey.created_at <= now - KEPT_FOR))
-    return int(done.rowcount)  # type: ignore[attr-defined]
+    return change_rows(delete(IdempotencyKey).where(IdempotencyKey.created_at <= now - KEPT_FOR))
 
 
 def _run(work: Work, refuse: Refuse) -> Answer:
@@ -146,13 +145,12 @@ def _take_over(row: Any, *, now: datetime) -> bool:
     """Take over the claim of somebody who died; only one of several twins succeeds."""
     if row.claimed_until_at is None or row.claimed_until_at > now:
         return False
-    taken = session().execute(
+    taken = change_rows(
         update(IdempotencyKey)
         .where(IdempotencyKey.id == row.id, IdempotencyKey.claimed_until_at == row.claimed_until_at)
         .values(claimed_until_at=now + LEASE)
-        .execution_options(synchronize_session=False)
     )
-    return bool(taken.rowcount)  # type: ignore[attr-defined]
+    return taken == 1
 
 
 def _claim(request: KeyedRequest, *, now: datetime, claimed_until_at: datetime | None) -> bool:
@@ -164,7 +162,7 @@ def _claim(request: KeyedRequest, *, now: datetime, claimed_until_at: datetime |
         "response_status": None,
         "response_body": None,
     }
-    done = session().execute(
+    claimed = change_rows(
         insert_into(IdempotencyKey)
         .values(owner=request.owner, method=request.method, path=request.path, key=request.key, **values)
         .on_conflict_do_update(
@@ -173,7 +171,7 @@ def _claim(request: KeyedRequest, *, now: datetime, claimed_until_at: datetime |
             where=IdempotencyKey.created_at <= now - KEPT_FOR,
         )
     )
-    return bool(done.rowcount)  # type: ignore[attr-defined]
+    return claimed == 1
 
 
 def _row(request: KeyedRequest) -> Any:
@@ -204,11 +202,10 @@ def _kept(request: KeyedRequest, row: Any) -> Answer:
 def _store(request: KeyedRequest, answer: Answer) -> None:
     # Encrypted, because answers repeat voucher and door codes that are encrypted where they come from.
     body = keyring.encrypt(answer.body.decode()).encode("ascii")
-    session().execute(
+    change_rows(
         update(IdempotencyKey)
         .where(*_is(request), IdempotencyKey.response_status.is_(None))
         .values(response_status=answer.status, response_body=body, claimed_until_at=None)
-        .execution_options(synchronize_session=False)
     )
 
 
@@ -219,11 +216,7 @@ def _store_claimed(request: KeyedRequest, answer: Answer) -> None:
 
 @transactional
 def _release(request: KeyedRequest) -> None:
-    session().execute(
-        delete(IdempotencyKey)
-        .where(*_is(request), IdempotencyKey.response_status.is_(None))
-        .execution_options(synchronize_session=False)
-    )
+    change_rows(delete(IdempotencyKey).where(*_is(request), IdempotencyKey.response_status.is_(None)))
 
 
 def _is(request: KeyedRequest) -> tuple[Any, ...]:

@@ -18,7 +18,7 @@ from app.domain.errors import TokenExpired, TokenInvalid
 from app.extensions import keyring
 from app.models import Customer, CustomerSession
 from app.services.audit import record_change
-from app.services.unit_of_work import session, transactional
+from app.services.unit_of_work import change_rows, session, transactional
 
 _ALGORITHM = "HS256"
 _ACCESS = "access"
@@ -224,13 +224,12 @@ def _judge(refresh_token: str, session_id: int, *, now: datetime) -> TokenInvali
 
 
 def _revoke(session_id: int, *, actor: Actor, now: datetime, reason: str) -> None:
-    ended = session().execute(
+    ended = change_rows(
         update(CustomerSession)
         .where(CustomerSession.id == session_id, CustomerSession.revoked_at.is_(None))
         .values(revoked_at=now)
-        .execution_options(synchronize_session=False)
     )
-    if ended.rowcount:  # type: ignore[attr-defined]
+    if ended:
         record_change(
             actor=actor,
             action="customer_session.revoke",

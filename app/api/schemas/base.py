@@ -34,9 +34,6 @@ class RequestSchema(Schema):
 class AnswerSchema(Schema):
     """What a client gets; every declared field is there, absent values are null or empty lists."""
 
-    class Meta:
-        ordered = True
-
     def on_bind_field(self, field_name: str, field_obj: fields.Field) -> None:
         """Fill in what the service left out, and document the field as always present."""
         is_list = isinstance(field_obj, fields.List) or getattr(field_obj, "many", False)
