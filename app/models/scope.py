@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, event, false
+from sqlalchemy import ColumnElement, event, false, inspect
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 
 from app.extensions import current_scope, set_scope, use_scope
@@ -26,7 +26,9 @@ def scoped_models() -> list[type[StoreScoped]]:
     pending = list(StoreScoped.__subclasses__())
     while pending:
         model = pending.pop()
-        found.append(model)
+        # Mixins between this one and the tables have no rows of their own.
+        if hasattr(model, "__table__"):
+            found.append(model)
         pending.extend(model.__subclasses__())
     return found
 
