@@ -14,12 +14,16 @@ from sqlalchemy import text
 
 from app import create_app
 from app.domain.actor import ALL_STORES
+from app.domain.clock import utc_now
 from app.extensions import db, metadata, use_scope
+from app.services.roles import sync_roles
 from config import TestingSettings
 from tests import servers
 
 # Filled once by the back office; emptying them would cost every test a second.
-KEPT_TABLES = frozenset({"ab_permission", "ab_view_menu", "ab_permission_view", "ab_role", "ab_permission_view_role"})
+KEPT_TABLES = frozenset(
+    {"ab_permission", "ab_view_menu", "ab_permission_view", "ab_role", "ab_permission_view_role"}
+)
 
 
 @pytest.fixture(scope="session", params=["sqlite", "postgresql"])
@@ -39,11 +43,15 @@ def redis_url() -> str:
 
 
 @pytest.fixture(scope="session")
-def migrated_app(database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+def migrated_app(
+    database_url: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Flask]:
     """One application per engine, at the newest migration."""
     app = make_app(database_url, redis_url, tmp_path_factory.mktemp("instance"))
-    with app.app_context():
+    with app.app_context(), use_scope(ALL_STORES):
         upgrade()
+        app.appbuilder.add_permissions(update_perms=True)
+        sync_roles(now=utc_now())
     yield app
     with app.app_context():
         db.engine.dispose()

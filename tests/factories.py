@@ -6,7 +6,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
+from sqlalchemy import select
+from werkzeug.security import generate_password_hash
+
 from app.domain.actor import Actor, StoreScope, customer_actor, staff_actor
+from app.domain.states import CampaignStatus
 from app.extensions import db
 from app.models import (
     BookingPolicy,
@@ -19,9 +23,12 @@ from app.models import (
     RoomType,
     Store,
 )
-from app.domain.states import CampaignStatus
+from app.models.staff import Role, Staff
 
 _numbers = count(1)
+PASSWORD = "tiles-and-tea-1"
+# A cheap hash: these tests are not about its strength.
+PASSWORD_HASH = generate_password_hash(PASSWORD, method="pbkdf2:sha256:1")
 NOW = datetime(2026, 3, 4, 4, 0, tzinfo=UTC)
 
 
@@ -78,7 +85,8 @@ def make_customer(**values: Any) -> Customer:
     """A customer with a WeChat identity."""
     number = next(_numbers)
     customer = _save(Customer(**({"nickname": f"Customer {number}", "created_at": NOW} | values)))
-    _save(CustomerIdentity(customer_id=customer.id, channel="wechat", app_id="wxtest", subject=f"openid-{number}"))
+    identity = {"channel": "wechat", "app_id": "wxtest", "subject": f"openid-{number}"}
+    _save(CustomerIdentity(customer_id=customer.id, **identity))
     return customer
 
 
@@ -96,6 +104,22 @@ def make_campaign(store: Store, **values: Any) -> Campaign:
         "created_at": NOW,
     } | values
     return _save(Campaign(stores=[store], **values))
+
+
+def make_staff(role: str, *stores: Store, username: str | None = None) -> Staff:
+    """An account with one role, working in *stores*; its password is `tiles-and-tea-1`."""
+    name = username or f"{role.lower()}{next(_numbers)}"
+    account = Staff(
+        username=name,
+        first_name="明",
+        last_name="王",
+        email=f"{name}@example.com",
+        active=True,
+        password=PASSWORD_HASH,
+        roles=[db.session.scalar(select(Role).where(Role.name == role))],
+        stores=list(stores),
+    )
+    return _save(account)
 
 
 def customer(row: Customer) -> Actor:
