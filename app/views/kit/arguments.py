@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 from flask import request
 from werkzeug.datastructures import MultiDict
 
-from app.views.kit.filters import KitFilters, QuickSearch
+from app.views.kit.filters import KitFilters
 from app.views.kit.values import InvalidText, parse_integer, parse_text
 
 MAX_PAGE_SIZE = 100
@@ -87,13 +87,6 @@ def preset_relations(view: Any, args: MultiDict[str, str] | None = None) -> dict
     return found
 
 
-def same_page(**changes: Any) -> str:
-    """Return the address of this page with some query arguments replaced; nothing else changes."""
-    pairs = [(key, value) for key, value in request.args.items(multi=True) if key not in changes]
-    pairs += [(key, str(value)) for key, value in changes.items() if value is not None]
-    return f"{request.path}?{urlencode(pairs)}" if pairs else request.path
-
-
 def local_path(url: str | None) -> str | None:
     """Return *url* if it is a path on this site, else None; no other host or scheme passes."""
     if not url or not url.startswith("/") or len(url) > 2000 or "\\" in url:
@@ -102,15 +95,3 @@ def local_path(url: str | None) -> str | None:
         return None
     parts = urlsplit(url)
     return None if parts.scheme or parts.netloc else url
-
-
-__all__ = [
-    "ListArguments",
-    "QuickSearch",
-    "apply_filter_arguments",
-    "apply_quick_search",
-    "list_arguments",
-    "local_path",
-    "preset_relations",
-    "same_page",
-]

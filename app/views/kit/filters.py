@@ -13,7 +13,6 @@ from sqlalchemy import or_
 from sqlalchemy.orm import Query
 
 from app.views.kit.kinds import Kind, foreign_key_of, kind_of, primary_key_of, related_model
-from app.views.kit.scope import scope_clause
 from app.views.kit.values import InvalidText, parse_column_value, parse_key, parse_text
 
 MAX_VALUES = 50
@@ -148,16 +147,6 @@ class RelatedToMany(RelatedTo):
 
     def criterion(self, values: Sequence[Any]) -> Any:
         return self.column().any(primary_key_of(related_model(self.model, self.column_name)).in_(values))
-
-
-class InStoreScope(BaseFilter):
-    """The base filter of every screen: only rows of the stores in scope, read when the query is built."""
-
-    name = _l("Store scope")
-
-    def apply(self, query: Query[Any], value: Any) -> Query[Any]:
-        """Add the scope's condition; *value* is not used."""
-        return query.filter(scope_clause(self.model))
 
 
 class QuickSearch(BaseFilter):

@@ -9,7 +9,7 @@ from flask_appbuilder.models.sqla.interface import SQLAInterface
 from sqlalchemy import func, select
 from sqlalchemy.orm import Query, aliased, joinedload, selectinload
 
-from app.views.kit.filters import InStoreScope, KitFilterConverter, KitFilters
+from app.views.kit.filters import KitFilterConverter, KitFilters
 from app.views.kit.kinds import Kind, kind_of, primary_key_name, primary_key_of, related_model, relation_of
 from app.views.kit.scope import find_in_scope, scope_clause
 from app.views.kit.values import InvalidText, parse_key
@@ -30,10 +30,9 @@ class KitInterface(SQLAInterface):
         return KitFilters(self.filter_converter_class, self, search_columns=search_columns or [])
 
     def base_filters(self, declared: list[Any]) -> KitFilters:
-        """Return the filters that always hold: the scope and those a view declares."""
+        """Return the filters that a view declares to hold always; the scope is in every query anyway."""
         found = self.get_filters()
         found.add_filter_list(declared)
-        found.add_filter(primary_key_name(self.obj), InStoreScope, None)
         return found
 
     @staticmethod

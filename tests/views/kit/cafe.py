@@ -31,7 +31,7 @@ from werkzeug.security import generate_password_hash
 from app.domain.actor import ALL_STORES, NO_STORES, StoreScope
 from app.domain.errors import DomainError, InvalidField
 from app.domain.states import LabelledEnum
-from app.extensions import db, keyring, metadata, prepare_engine, set_scope, set_writing, use_scope
+from app.extensions import csrf, db, keyring, metadata, prepare_engine, set_scope, set_writing, use_scope
 from app.models.operations import AuditEntry
 from app.models.staff import Staff, staff_stores
 from app.models.stores import Store
@@ -340,6 +340,7 @@ def make_cafe(url: str, **overrides: Any) -> Flask:
     keyring.configure([DEVELOPMENT_SECRET], DEVELOPMENT_SECRET)
     disable_fab_rest(app)
     db.init_app(app)
+    csrf.init_app(app)
     with app.app_context():
         prepare_engine(db.engine, 20)
         make_tables()
@@ -411,8 +412,6 @@ def restart_sequences() -> None:
 def add_accounts(stores: list[Store]) -> None:
     """owner: everything; manager: place 1, every screen; clerk: place 1, may only read desks."""
     session = db.session
-    appbuilder = db.get_app_builder() if hasattr(db, "get_app_builder") else None
-    assert appbuilder is None
     roles = {role.name: role for role in session.query(Role)}
     manager, clerk = Role(name="Manager"), Role(name="Clerk")
     manager.permissions = list(roles["Owner"].permissions)

@@ -286,3 +286,36 @@ def test_new_row_is_offered_at_once(app: Flask, owner: FlaskClient) -> None:
         db.session.commit()
 
     assert "new</option>" in owner.get("/deskview/add").text
+
+
+@pytest.mark.parametrize(
+    ("address", "data"),
+    [
+        ("/deskview/add", desk()),
+        ("/deskview/edit/12", desk()),
+        ("/deskview/delete/12", {}),
+        ("/visitledgerview/action/close/1", {}),
+        ("/visitledgerview/action_post", {"action": "close", "rowid": "1"}),
+        ("/logout/", {}),
+    ],
+)
+def test_post_from_a_foreign_page_is_refused(
+    app: Flask, owner: FlaskClient, monkeypatch: pytest.MonkeyPatch, address: str, data: dict[str, Any]
+) -> None:
+    before = rows(app, Desk), rows(app, Visit)
+    monkeypatch.setitem(app.config, "WTF_CSRF_ENABLED", True)
+
+    assert owner.post(address, data=data).status_code == 400
+
+    assert (rows(app, Desk), rows(app, Visit)) == before
+    assert owner.get("/deskview/list/").status_code == 200
+
+
+def test_form_with_its_token_is_saved(
+    app: Flask, owner: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(app.config, "WTF_CSRF_ENABLED", True)
+    token = value_of(owner.get("/deskview/add").text, "csrf_token")
+
+    assert owner.post("/deskview/add", data=desk(csrf_token=token)).status_code == 302
+    assert count(app, Desk) == 5
