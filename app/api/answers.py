@@ -31,7 +31,7 @@ def raw_answer(status: int, body: bytes) -> Response:
 
 def tagged(answer: Response, tag: str | None = None) -> Response:
     """Give an answer its entity tag (default: of its bytes); 304 where the client has it already."""
-    if answer.status_code != 200:
+    if answer.status_code != 200 or "ETag" in answer.headers:
         return answer
     answer.set_etag(tag or hashlib.blake2s(answer.get_data(), digest_size=12).hexdigest(), weak=True)
     answer.headers["Cache-Control"] = "no-cache"
