@@ -10,5 +10,5 @@ _ZONE = ZoneInfo("Asia/Shanghai")
 
 
 def new_number(prefix: str, now: datetime) -> str:
-    """Return prefix, date and ten random digits: 17 signs of [0-9A-Z], fit for every payment service."""
-    return f"{prefix}{now.astimezone(_ZONE):%y%m%d}{secrets.randbelow(10**10):010d}"
+    """Return prefix, date and twelve random digits: 19 signs of [0-9A-Z], fit for every payment service."""
+    return f"{prefix}{now.astimezone(_ZONE):%y%m%d}{secrets.randbelow(10**12):012d}"

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 WECHAT_KINDS = {PaymentChannel.WECHAT_JSAPI: "jsapi", PaymentChannel.WECHAT_NATIVE: "native"}
 # How long after its creation a payment that stays silent is asked about, the last step repeated.
-QUERY_AFTER_SECONDS = (15, 30, 60, 120, 300)
+QUERY_AFTER_SECONDS = (15, 30, 60, 90)
 # A provider that cannot be reached holds a room at most this long beyond its hold.
 CLOSE_GRACE = timedelta(minutes=2)
 
@@ -152,7 +152,7 @@ def _lock_payment(payment_id: int) -> Payment:
         .execute(
             select(Payment)
             .where(Payment.id == payment_id)
-            .with_for_update()
+            .with_for_update(key_share=True)
             .execution_options(populate_existing=True)
         )
         .scalar_one()
@@ -204,20 +204,22 @@ def apply_success(facts: PaymentFacts, *, now: datetime) -> None:
 
     Raises CallbackRefused when the payment is unknown or merchant, app, currency or amount differ.
     """
-    found = (
-        session()
-        .execute(select(Payment.id, Payment.order_id).where(Payment.payment_no == facts.payment_no))
-        .one_or_none()
+    found: Payment | None = session().scalar(
+        select(Payment)
+        .where(Payment.payment_no == facts.payment_no)
+        .execution_options(populate_existing=True)
     )
     if found is None:
         raise CallbackRefused("unknown_payment")
+    _match(found, facts)
+    if found.status is PaymentStatus.SUCCEEDED:
+        return
     lock_rooms(session().scalars(select(Booking.room_id).where(Booking.order_id == found.order_id)).all())
     order = lock_order(found.order_id)
     payment = _lock_payment(found.id)
-    _match(payment, facts)
-    if payment.status is PaymentStatus.SUCCEEDED:
-        return
-    _credit(payment, order, facts, now=now)
+    # Somebody else may have credited it while we waited for the locks.
+    if payment.status is not PaymentStatus.SUCCEEDED:
+        _credit(payment, order, facts, now=now)
 
 
 def _match(payment: Payment, facts: PaymentFacts) -> None:
@@ -292,9 +294,11 @@ def _query_one(payment_id: int, order_id: int, *, now: datetime) -> bool:
     )
     try:
         if is_over:
-            return close_payment(payment_id, now=now)
+            # Whether it is closed now or turned out to be paid, it is settled.
+            close_payment(payment_id, now=now)
+            return True
         return settle_by_query(payment_id, now=now) in ("succeeded", "closed", "failed")
-    except GatewayUnavailable:
+    except (GatewayUnavailable, Unavailable):
         return False
     except (GatewayRefused, CallbackRefused) as error:
         log.error("payment %s cannot be settled: %s", payment_id, error)
@@ -352,7 +356,8 @@ def _apply_failure(payment_id: int, status: str, *, now: datetime) -> None:
 def close_open_payments(order_id: int, *, now: datetime) -> bool:
     """Close an order's open payments at the service; False when one of them turned out to be paid.
 
-    A service that cannot be reached keeps the answer False until the grace after the order's expiry is over.
+    A service that cannot be reached, or answers what does not fit, keeps the answer False until the grace
+    after the order's expiry is over.
     """
     ids = session().scalars(
         select(Payment.id).where(Payment.order_id == order_id, Payment.status == PaymentStatus.PENDING)
@@ -361,7 +366,7 @@ def close_open_payments(order_id: int, *, now: datetime) -> bool:
         # Every one is closed, also after one that turned out to be paid.
         closed = [close_payment(payment_id, now=now) for payment_id in ids.all()]
         return all(closed)
-    except (GatewayUnavailable, GatewayRefused) as error:
+    except (GatewayUnavailable, GatewayRefused, Unavailable, CallbackRefused) as error:
         log.warning("payments of order %s stay open: %s", order_id, error)
         expires_at = session().scalar(select(Order.expires_at).where(Order.id == order_id))
         return expires_at is not None and expires_at + CLOSE_GRACE <= now

@@ -6,7 +6,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from app.domain.actor import PAYMENT_SERVICE, Actor
 from app.domain.errors import Unavailable
@@ -34,10 +34,21 @@ OPEN = (RefundStatus.CREATED, RefundStatus.PROCESSING, RefundStatus.ABNORMAL)
 TRY_AFTER_SECONDS = (5, 15, 60, 300, 900)
 
 
+def refundable_fen(order: Order) -> int:
+    """Return what was paid for an order and is not on its way back yet, in fen.
+
+    A payment that came twice is on its way back although `refunded_fen` does not know of it yet.
+    """
+    left = select(func.sum(Payment.amount_fen - Payment.refund_reserved_fen)).where(
+        Payment.order_id == order.id, Payment.status == PaymentStatus.SUCCEEDED
+    )
+    return session().scalar(left) or 0
+
+
 def refund_order(order: Order, amount_fen: int, *, reason: str, actor: Actor, now: datetime) -> None:
     """Refund *amount_fen* of an order over its payments, the latest first, inside the caller's transaction.
 
-    The caller holds the order's lock. Raises LimitReached when less than that is left of the payments.
+    The caller holds the order's lock and asks for at most `refundable_fen`.
     """
     payments = session().scalars(
         select(Payment)
@@ -183,7 +194,7 @@ def _lock_refund(refund_id: int) -> Refund:
         .execute(
             select(Refund)
             .where(Refund.id == refund_id)
-            .with_for_update()
+            .with_for_update(key_share=True)
             .execution_options(populate_existing=True)
         )
         .scalar_one()
@@ -234,6 +245,8 @@ def apply_facts(facts: RefundFacts, *, now: datetime) -> None:
 
 
 def _to_processing(refund: Refund, *, now: datetime) -> None:
+    if refund.status is RefundStatus.ABNORMAL:
+        return
     if refund.status is RefundStatus.CREATED:
         refund.status = RefundStatus.PROCESSING
         refund.accepted_at = now
@@ -274,7 +287,8 @@ def _finish(order: Order, *, now: datetime) -> None:
     target = OrderStatus.REFUNDED
     if order.kind is OrderKind.GROUP_BUY:
         target = group_orders.status_after_refund(order, now=now)
-    move_order(order, "refund_done", target, actor=PAYMENT_SERVICE, now=now, finished_at=now)
+    finished_at = None if target is OrderStatus.ISSUED else now
+    move_order(order, "refund_done", target, actor=PAYMENT_SERVICE, now=now, finished_at=finished_at)
 
 
 def _has_open_refunds(order: Order) -> bool:
