@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from app.domain import booking_rules as rules
 from app.domain.actor import SYSTEM, Actor
@@ -67,7 +67,10 @@ def check_customer(customer: Customer, offer: Offer, *, now: datetime) -> None:
     )
     holds = mine.where(Booking.state == BookingState.HELD, Booking.hold_expires_at > now)
     on_day = mine.where(
-        Booking.state.in_(OCCUPYING_STATES), Booking.start_at >= day.start_at, Booking.start_at < day.end_at
+        Booking.state.in_(OCCUPYING_STATES),
+        or_(Booking.state != BookingState.HELD, Booking.hold_expires_at > now),
+        Booking.start_at >= day.start_at,
+        Booking.start_at < day.end_at,
     )
     counts = session().execute(select(holds.scalar_subquery(), on_day.scalar_subquery())).one()
     rules.check_customer_limits(offer.room.policy, open_holds=counts[0], bookings_that_day=counts[1])
@@ -156,19 +159,23 @@ def settle_paid(order: Order, *, actor: Actor, now: datetime) -> None:
 
     The caller holds the locks of the room and the order.
     """
-    booking = booking_of(order)
+    _reserve(order, booking_of(order), "pay", actor=actor, now=now)
+
+
+def _reserve(order: Order, booking: Booking, event: str, *, actor: Actor, now: datetime) -> None:
     booking.state = BookingState.RESERVED
     booking.hold_expires_at = None
     minutes = order.policy["confirm_deadline_minutes"]
     must_confirm = bool(order.policy["requires_confirmation"])
     move_order(
         order,
-        "pay",
+        event,
         OrderStatus.PAID,
         actor=actor,
         now=now,
         paid_at=now,
         expires_at=None,
+        finished_at=None,
         confirm_by_at=now + timedelta(minutes=minutes) if must_confirm else None,
     )
     notifications.queue_notice("order_paid", order=order, now=now)
@@ -195,9 +202,9 @@ def rebook(order: Order, *, actor: Actor, now: datetime) -> bool:
     booking = booking_of(order)
     if booking.end_at <= now or not is_still_free(booking, order, now=now):
         return False
-    booking.state = BookingState.RESERVED
-    booking.hold_expires_at = None
-    move_order(order, "rebook", OrderStatus.PAID, actor=actor, now=now, paid_at=now, finished_at=None)
+    # Holds that have run out do not count for the check above, but they do for the constraint.
+    release_stale_holds(booking.room_id, now=now)
+    _reserve(order, booking, "rebook", actor=actor, now=now)
     return True
 
 

@@ -42,12 +42,12 @@ def preview_cancel(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
 
 def _leaving(order: Order, *, now: datetime) -> Leaving:
     if order.status is OrderStatus.PENDING_PAYMENT:
-        return Leaving(0, order.paid_fen - order.refunded_fen, None)
+        return Leaving(0, refunds.refundable_fen(order), None)
     if order.kind is OrderKind.GROUP_BUY or order.status not in PAID_STATES:
         raise InvalidTransition(data={"event": "cancel", "status": str(order.status)})
     steps = fee_steps(order.policy["cancel_steps"])
     start_at = bookings.booking_of(order).start_at
-    preview: FeePreview = cancel_fee(steps, order.paid_fen - order.refunded_fen, start_at, now)
+    preview: FeePreview = cancel_fee(steps, refunds.refundable_fen(order), start_at, now)
     return Leaving(preview.fee_fen, preview.refund_fen, asdict(preview.step) if preview.step else None)
 
 
@@ -70,10 +70,19 @@ def _cancel(order_id: int, *, reason: str, actor: Actor, now: datetime) -> None:
     if order.kind is OrderKind.GROUP_BUY:
         group_orders.give_back(order)
     else:
+        _give_vouchers_back(order, actor=actor, now=now)
         bookings.release(order, BookingState.RELEASED)
-        vouchers.unlock_vouchers(order)
     leave(order, "cancel", leaving, reason=reason, actor=actor, now=now)
-    notifications.queue_notice("order_cancelled", order=order, now=now)
+    notifications.queue_notice("order_cancelled", order=order, variables={"reason": reason}, now=now)
+
+
+def _give_vouchers_back(order: Order, *, actor: Actor, now: datetime) -> None:
+    """Where the steps keep all the money they keep the voucher too: it counts as used."""
+    steps = fee_steps(order.policy["cancel_steps"])
+    if cancel_fee(steps, 100, bookings.booking_of(order).start_at, now).refund_fen:
+        vouchers.unlock_vouchers(order)
+    else:
+        vouchers.redeem_for_booking(order, actor=actor, now=now)
 
 
 def leave(order: Order, event: str, leaving: Leaving, *, reason: str, actor: Actor, now: datetime) -> None:
@@ -103,7 +112,7 @@ def refuse_order(no: str, *, reason: str, actor: Actor, now: datetime) -> None:
     order = lock_order(order_id)
     bookings.release(order)
     vouchers.unlock_vouchers(order)
-    leaving = Leaving(0, order.paid_fen - order.refunded_fen, None)
+    leaving = Leaving(0, refunds.refundable_fen(order), None)
     leave(order, "refuse", leaving, reason=reason, actor=actor, now=now)
     notifications.queue_notice("booking_refused", order=order, variables={"reason": reason}, now=now)
 

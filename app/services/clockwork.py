@@ -13,10 +13,9 @@ from app.domain.actor import SYSTEM
 from app.domain.errors import DomainError
 from app.domain.states import BookingState, OrderKind, OrderStatus
 from app.models import Booking, Order
-from app.services import bookings, cancellations, notifications, payments
+from app.services import bookings, cancellations, notifications, payments, vouchers
 from app.services.locks import lock_order, lock_rooms
-from app.services.order_log import move_order
-from app.services.stays import end_booking, finish
+from app.services.stays import finish
 from app.services.unit_of_work import session, transactional
 
 log = logging.getLogger(__name__)
@@ -91,8 +90,9 @@ def _advance(order_id: int, *, now: datetime) -> bool:
         finish(order, booking, "end", actor=SYSTEM, now=now)
         return True
     if order.status is OrderStatus.AWAITING_USE:
-        move_order(order, "no_show", OrderStatus.COMPLETED, actor=SYSTEM, now=now, finished_at=now)
-        end_booking(order, booking, now=now)
+        # Nobody came: the room was kept free all the same, so the voucher is used up as money would be.
+        finish(order, booking, "no_show", actor=SYSTEM, now=now)
+        vouchers.redeem_for_booking(order, actor=SYSTEM, now=now)
         return True
     return False
 

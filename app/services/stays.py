@@ -50,7 +50,7 @@ def let_guests_in(order: Order, booking: Booking, *, actor: Actor, now: datetime
     reason = refuse_check_in(order, booking, now) if actor.is_customer else None
     if reason is not None or now >= booking.end_at:
         raise InvalidTransition(reason, data={"event": "check_in", "status": str(order.status)})
-    _check_room_empty(booking)
+    _check_room_empty(booking, now=now)
     booking.state = BookingState.IN_USE
     booking.checked_in_at = now
     move_order(order, "check_in", OrderStatus.IN_USE, actor=actor, now=now)
@@ -64,12 +64,14 @@ def lock_stay(order_id: int) -> tuple[Order, Booking]:
     return order, booking_of(order)
 
 
-def _check_room_empty(booking: Booking) -> None:
+def _check_room_empty(booking: Booking, *, now: datetime) -> None:
+    """Guests whose time is over count as gone, also before the job has noted it."""
     other = session().scalar(
         select(Booking.id)
         .where(
             Booking.room_id == booking.room_id,
             Booking.state == BookingState.IN_USE,
+            Booking.end_at > now,
             Booking.id != booking.id,
         )
         .limit(1)
@@ -104,7 +106,7 @@ def check_out(no: str, *, actor: Actor, now: datetime) -> None:
 
 
 def finish(order: Order, booking: Booking, event: str, *, actor: Actor, now: datetime) -> None:
-    """Complete an order in use; the caller holds the locks of room and order."""
+    """Complete an order by *event*; the caller holds the locks of room and order."""
     move_order(order, event, OrderStatus.COMPLETED, actor=actor, now=now, finished_at=now)
     end_booking(order, booking, now=now)
     notifications.queue_notice("booking_completed", order=order, now=now)
