@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, or_, select, true, update
@@ -20,7 +21,7 @@ from app.domain.pricing import LineKind, QuoteLine
 from app.domain.states import OrderKind, OrderStatus, TeamStatus, VoucherStatus
 from app.domain.voucher_codes import new_code
 from app.models import Campaign, CampaignBuyer, Customer, Order, OrderSource, Team, Voucher
-from app.services import campaigns, notifications
+from app.services import campaigns, notifications, refunds
 from app.services.inserts import insert_into
 from app.services.locks import lock_customer, lock_order
 from app.services.numbers import new_number
@@ -172,6 +173,7 @@ def _save(
         quantity=quantity,
         base_fen=total_fen,
         total_fen=total_fen,
+        policy=frozen_terms(campaign),
         created_at=now,
         expires_at=now + timedelta(minutes=HOLD_MINUTES),
     )
@@ -180,7 +182,7 @@ def _save(
     line = QuoteLine(LineKind.PACKAGE, campaign.title, total_fen, unit_fen=campaign.price_fen)
     add_lines(order, [line], {})
     record_event(order, "create", actor=actor, now=now, target=OrderStatus.PENDING_PAYMENT)
-    step = "start" if team is not None and team.starter_id == customer_id else "join"
+    step = "start" if team is None or team.starter_id == customer_id else "join"
     campaigns.record_step(
         campaign.id, step, customer_id=customer_id, shared_by_id=order.shared_by_id, now=now
     )
@@ -207,7 +209,10 @@ def settle_paid(order: Order, *, actor: Actor, now: datetime) -> None:
     team = _lock_team(order.team_id)
     move_order(order, "pay", OrderStatus.FORMING, actor=actor, now=now, paid_at=now, expires_at=None)
     paid = _paid_members(team)
-    if len(paid) >= team.size and team.status is TeamStatus.FORMING:
+    if team.status is not TeamStatus.FORMING:
+        # The seat was taken in time, but the team was given up before the money came.
+        fail_member(order, now=now)
+    elif len(paid) >= team.size:
         _complete(team, paid, now=now)
     else:
         notifications.queue_notice(
@@ -219,7 +224,10 @@ def _lock_team(team_id: int) -> Team:
     return (
         session()
         .execute(
-            select(Team).where(Team.id == team_id).with_for_update().execution_options(populate_existing=True)
+            select(Team)
+            .where(Team.id == team_id)
+            .with_for_update(key_share=True)
+            .execution_options(populate_existing=True)
         )
         .scalar_one()
     )
@@ -242,11 +250,21 @@ def _complete(team: Team, members: list[Order], *, now: datetime) -> None:
         )
 
 
+def fail_member(order: Order, *, now: datetime) -> None:
+    """Refund a paid member of a team that was not filled in time; the caller holds the order's lock."""
+    give_back(order)
+    move_order(order, "team_failed", OrderStatus.REFUNDING, actor=SYSTEM, now=now)
+    amount_fen = refunds.refundable_fen(order)
+    refunds.refund_order(order, amount_fen, reason="team not filled in time", actor=SYSTEM, now=now)
+    notifications.queue_notice("team_failed", order=order, now=now)
+
+
 def issue_vouchers(order: Order, *, actor: Actor, now: datetime) -> None:
-    """Save one voucher for each piece bought, under the campaign's present terms."""
+    """Save one voucher for each piece bought, under the terms of the purchase."""
     campaign = order.campaign
     assert campaign is not None and order.customer_id is not None
-    terms = stored_terms(campaign)
+    frozen = order.policy or frozen_terms(campaign)
+    valid_until_at = _valid_until(frozen, now)
     for _ in range(order.quantity):
         code = new_code()
         session().add(
@@ -258,10 +276,10 @@ def issue_vouchers(order: Order, *, actor: Actor, now: datetime) -> None:
                 customer_id=order.customer_id,
                 campaign_id=campaign.id,
                 status=VoucherStatus.ISSUED,
-                terms=terms,
-                price_fen=campaign.price_fen,
+                terms=frozen["terms"],
+                price_fen=order.total_fen // order.quantity,
                 valid_from_at=now,
-                valid_until_at=_valid_until(campaign, now),
+                valid_until_at=valid_until_at,
                 issued_at=now,
             )
         )
@@ -270,15 +288,25 @@ def issue_vouchers(order: Order, *, actor: Actor, now: datetime) -> None:
     notifications.queue_notice(
         "voucher_issued",
         order=order,
-        variables={"campaign": campaign.title, "valid_until": _valid_until(campaign, now)},
+        variables={"campaign": campaign.title, "valid_until": valid_until_at},
         now=now,
     )
 
 
-def _valid_until(campaign: Campaign, now: datetime) -> datetime:
-    ends = [campaign.valid_until_at] if campaign.valid_until_at else []
-    if campaign.valid_days is not None:
-        ends.append(now + timedelta(days=campaign.valid_days))
+def frozen_terms(campaign: Campaign) -> dict[str, Any]:
+    """Return what an order keeps of its campaign, which may be edited before the vouchers are issued."""
+    until_at = campaign.valid_until_at
+    return {
+        "terms": stored_terms(campaign),
+        "valid_days": campaign.valid_days,
+        "valid_until_at": until_at and until_at.isoformat(),
+    }
+
+
+def _valid_until(frozen: dict[str, Any], now: datetime) -> datetime:
+    ends = [datetime.fromisoformat(frozen["valid_until_at"])] if frozen["valid_until_at"] else []
+    if frozen["valid_days"] is not None:
+        ends.append(now + timedelta(days=frozen["valid_days"]))
     # A sale on the very last day still leaves the buyer a day.
     return max(min(ends), now + timedelta(days=1))
 

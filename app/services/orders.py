@@ -140,7 +140,7 @@ def describe_order(order: Order, *, now: datetime) -> dict[str, Any]:
         "note": order.note,
         "created_at": _local(order.created_at, zone),
         "expires_at": _local(order.expires_at, zone),
-        "policy": order.policy or None,
+        "policy": (order.kind is OrderKind.BOOKING and order.policy) or None,
         "payments": [_payment(payment, zone) for payment in order.payments],
         "refunds": [_refund(refund) for refund in order.refunds],
         "vouchers": _vouchers(order),

@@ -14,7 +14,7 @@ from app.domain.errors import DomainError, NotFound
 from app.domain.states import OrderKind, OrderStatus, TeamStatus, VoucherStatus
 from app.models import Customer, Order, Team, Voucher
 from app.services import group_orders, notifications, payments, refunds
-from app.services.locks import lock_order
+from app.services.locks import lock_campaign, lock_order
 from app.services.order_log import move_order
 from app.services.unit_of_work import change_rows, session, transactional
 
@@ -99,6 +99,7 @@ def fail_overdue_teams(*, now: datetime, limit: int = 100) -> int:
 
 @transactional
 def _fail(team_id: int, *, now: datetime) -> bool:
+    lock_campaign(session().execute(select(Team.campaign_id).where(Team.id == team_id)).scalar_one())
     changed = change_rows(
         update(Team)
         .where(Team.id == team_id, Team.status == TeamStatus.FORMING, Team.expires_at <= now)
@@ -110,11 +111,7 @@ def _fail(team_id: int, *, now: datetime) -> bool:
         select(Order.id).where(Order.team_id == team_id, Order.status == OrderStatus.FORMING)
     )
     for order_id in members.all():
-        order = lock_order(order_id)
-        group_orders.give_back(order)
-        move_order(order, "team_failed", OrderStatus.REFUNDING, actor=SYSTEM, now=now)
-        refunds.refund_order(order, order.paid_fen, reason="team not filled in time", actor=SYSTEM, now=now)
-        notifications.queue_notice("team_failed", order=order, now=now)
+        group_orders.fail_member(lock_order(order_id), now=now)
     return True
 
 
