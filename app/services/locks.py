@@ -1,4 +1,8 @@
-"""Locks, taken once and in the one order that docs/locking.md gives: customer, rooms, …, voucher."""
+"""Locks, taken once and in the one order that docs/locking.md gives: customer, rooms, …, voucher.
+
+Rows are locked for everything but their key, so that rows which merely point to them (events, notices) can be
+written meanwhile: a lock of the whole row would deadlock with those.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections.abc import Iterable
 from sqlalchemy import select, update
 
 from app.domain.errors import NotFound
-from app.models import Customer, Order, Room
+from app.models import Campaign, Customer, Order, Room
 from app.services.unit_of_work import change_rows, session
 
 
@@ -32,11 +36,16 @@ def lock_order(order_id: int) -> Order:
         .execute(
             select(Order)
             .where(Order.id == order_id)
-            .with_for_update()
+            .with_for_update(key_share=True)
             .execution_options(populate_existing=True)
         )
         .scalar_one()
     )
+
+
+def lock_campaign(campaign_id: int) -> None:
+    """Lock a campaign, which comes before its teams."""
+    session().execute(select(Campaign.id).where(Campaign.id == campaign_id).with_for_update(key_share=True))
 
 
 def lock_customer(customer_id: int | None) -> Customer:
@@ -46,7 +55,7 @@ def lock_customer(customer_id: int | None) -> Customer:
         .execute(
             select(Customer)
             .where(Customer.id == customer_id)
-            .with_for_update()
+            .with_for_update(key_share=True)
             .execution_options(populate_existing=True)
         )
         .scalar_one_or_none()

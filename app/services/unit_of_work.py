@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar, cast
@@ -31,6 +32,8 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_SQLITE_UNIQUE = re.compile(r"UNIQUE constraint failed: (?P<table>\w+)\.(?P<column>\w+)")
+
 _ACTIVE = "unit_of_work"
 _AFTER_COMMIT = "after_commit_calls"
 
@@ -54,7 +57,9 @@ def session() -> Session:
 
 def change_rows(statement: Executable) -> int:
     """Run an insert, update or delete and return how many rows it changed; loaded objects are not touched."""
-    result = session().execute(statement, execution_options={"synchronize_session": False})
+    # Without being asked to, SQLAlchemy forgets how many rows an insert on PostgreSQL wrote and says -1.
+    options = {"synchronize_session": False, "preserve_rowcount": True}
+    result = session().execute(statement, execution_options=options)
     return cast("CursorResult[Any]", result).rowcount
 
 
@@ -150,6 +155,9 @@ def constraint_name(error: DBAPIError) -> str | None:
     if diagnostics is not None and diagnostics.constraint_name:
         return str(diagnostics.constraint_name)
     text = str(error.orig)
+    if unique := _SQLITE_UNIQUE.match(text):
+        # SQLite names the columns of a unique constraint, of which our names are made.
+        return f"uq_{unique['table']}_{unique['column']}"
     return next((name for name in CONSTRAINT_REFUSALS if name in text), None)
 
 
