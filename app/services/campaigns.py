@@ -14,7 +14,7 @@ from sqlalchemy.orm import selectinload
 from app.domain.actor import Actor
 from app.domain.errors import InvalidField, InvalidTransition, NotFound
 from app.domain.states import CAMPAIGN, CampaignStatus, check_transition
-from app.models import Campaign, CampaignEvent, Media
+from app.models import Campaign, CampaignEvent, Customer, Media
 from app.models.campaigns import campaign_stores
 from app.services import audit
 from app.services.cursors import after_id, page_of
@@ -124,7 +124,9 @@ def describe_campaign(campaign: Campaign) -> dict[str, Any]:
 def record_view(campaign_id: int, *, shared_by: int | None, customer_id: int | None, now: datetime) -> None:
     """Count a look at a campaign; raises NotFound when it is not on sale."""
     find_on_sale(campaign_id, now=now)
-    record_step(campaign_id, "view", customer_id=customer_id, shared_by_id=shared_by, now=now)
+    # A link can name anybody; only customers who exist are counted as sharers.
+    sharer_id = session().scalar(select(Customer.id).where(Customer.id == shared_by)) if shared_by else None
+    record_step(campaign_id, "view", customer_id=customer_id, shared_by_id=sharer_id, now=now)
 
 
 def record_step(
