@@ -5,9 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
-from pkgutil import resolve_name
 
 import click
 from flask import Flask, current_app
@@ -18,7 +16,7 @@ from app.domain.actor import ALL_STORES, SYSTEM
 from app.domain.clock import utc_now
 from app.domain.errors import DomainError
 from app.extensions import use_scope
-from app.services import channels, notification_delivery, notifications
+from app.services import channels, notification_delivery, notifications, roles
 
 CREDENTIALS = click.Path(exists=True, dir_okay=False, path_type=Path)
 SECRET_BYTES = 48
@@ -63,18 +61,20 @@ def set_up(demo: bool | None, credentials: Path | None) -> None:
     with _as_operator():
         if hasattr(current_app, "appbuilder"):
             current_app.appbuilder.add_permissions(update_perms=True)
-        _call_if_there("app.services.roles", "sync_roles")
+        roles.sync_roles(now=utc_now())
         notifications.seed_templates(now=utc_now())
         if credentials is not None:
             _register(credentials)
         if has_demo:
-            _call_if_there("app.services.demo", "load_demo")
+            _load_demo()
     click.echo("Ready.")
 
 
-def _call_if_there(module: str, function: str) -> None:
-    if find_spec(module) is not None:
-        resolve_name(f"{module}:{function}")(now=utc_now())
+def _load_demo() -> None:
+    # Imported here: no other command needs what draws its pictures.
+    from app.services import demo
+
+    demo.load_demo(now=utc_now())
 
 
 def _register(credentials: Path) -> None:
@@ -103,7 +103,7 @@ def load_demo() -> None:
     """Load the example data; what is there already stays."""
     _require_development("Example data")
     with _as_operator():
-        _call_if_there("app.services.demo", "load_demo")
+        _load_demo()
     click.echo("Loaded.")
 
 
