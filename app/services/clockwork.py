@@ -2,38 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
 
 from app.domain.actor import SYSTEM
-from app.domain.errors import DomainError
 from app.domain.states import BookingState, OrderKind, OrderStatus
 from app.models import Booking, Order
 from app.services import bookings, cancellations, notifications, payments, vouchers
 from app.services.locks import lock_order, lock_rooms
 from app.services.stays import finish
+from app.services.sweeps import sweep
 from app.services.unit_of_work import session, transactional
-
-log = logging.getLogger(__name__)
 
 # Minutes before the end at which customer and shop are warned.
 WARNING_MINUTES = (30, 15, 5)
 STARTING_SOON_MINUTES = 30
-
-
-def _each(ids: Sequence[int], work: Callable[[int], Any]) -> int:
-    """Do *work* for every id on its own, so that a refused one holds up nobody; return how many worked."""
-    count = 0
-    for order_id in ids:
-        try:
-            count += bool(work(order_id))
-        except DomainError as refusal:
-            log.warning("order %s is tried again: %s", order_id, refusal.code)
-    return count
 
 
 def expire_holds(*, now: datetime, limit: int = 200) -> int:
@@ -52,7 +37,7 @@ def expire_holds(*, now: datetime, limit: int = 200) -> int:
     def expire(order_id: int) -> bool:
         return payments.close_open_payments(order_id, now=now) and _expire_hold(order_id, now=now)
 
-    return _each(due.all(), expire)
+    return sweep(due.all(), expire)
 
 
 @transactional
@@ -77,7 +62,7 @@ def advance_bookings(*, now: datetime, limit: int = 500) -> int:
         .order_by(Booking.end_at)
         .limit(limit)
     )
-    return _each(due.all(), lambda order_id: _advance(order_id, now=now)) + refuse_overdue(now=now)
+    return sweep(due.all(), lambda order_id: _advance(order_id, now=now)) + refuse_overdue(now=now)
 
 
 @transactional
@@ -105,14 +90,12 @@ def refuse_overdue(*, now: datetime, limit: int = 200) -> int:
         .order_by(Order.confirm_by_at)
         .limit(limit)
     )
-    count = 0
-    for no in due.all():
-        try:
-            cancellations.refuse_order(no, reason="not confirmed in time", actor=SYSTEM, now=now)
-            count += 1
-        except DomainError as refusal:
-            log.warning("order %s is tried again: %s", no, refusal.code)
-    return count
+
+    def refuse(no: str) -> bool:
+        cancellations.refuse_order(no, reason="not confirmed in time", actor=SYSTEM, now=now)
+        return True
+
+    return sweep(due.all(), refuse)
 
 
 def queue_warnings(*, now: datetime) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +20,7 @@ from app.services import channels, queue
 from app.services.audit import record_change
 from app.services.inserts import insert_into
 from app.services.notifications import DELIVER_JOB
+from app.services.sweeps import within_budget
 from app.services.unit_of_work import session, transactional
 
 log = logging.getLogger(__name__)
@@ -83,13 +83,7 @@ def deliver_due(*, now: datetime, limit: int = 1000) -> int:
         )
         .all()
     )
-    until = time.monotonic() + SWEEP_SECONDS
-    count = 0
-    for notification_id in ids:
-        if time.monotonic() > until:
-            break
-        count += deliver(notification_id, now=now)
-    return count
+    return sum(deliver(notification_id, now=now) for notification_id in within_budget(ids, SWEEP_SECONDS))
 
 
 @transactional

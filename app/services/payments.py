@@ -36,6 +36,7 @@ from app.services.locks import lock_order, lock_rooms
 from app.services.numbers import new_number
 from app.services.order_log import record_event
 from app.services.orders import find_order, find_own_order
+from app.services.sweeps import within_budget
 from app.services.unit_of_work import session, transactional
 
 log = logging.getLogger(__name__)
@@ -283,7 +284,7 @@ def query_silent_payments(*, now: datetime, limit: int = 100) -> int:
         .order_by(Payment.next_query_at)
         .limit(limit)
     )
-    return sum(_query_one(row.id, row.order_id, now=now) for row in due.all())
+    return sum(_query_one(row.id, row.order_id, now=now) for row in within_budget(due.all()))
 
 
 def _query_one(payment_id: int, order_id: int, *, now: datetime) -> bool:

@@ -25,6 +25,7 @@ from app.services.callbacks import CallbackRefused, keep_callback
 from app.services.locks import lock_order
 from app.services.numbers import new_number
 from app.services.order_log import move_order, record_event
+from app.services.sweeps import within_budget
 from app.services.unit_of_work import change_rows, session, transactional
 
 log = logging.getLogger(__name__)
@@ -320,10 +321,11 @@ def settle_refunds(*, now: datetime, limit: int = 100) -> int:
         .order_by(Refund.next_try_at)
         .limit(limit)
     )
-    ids = due.all()
-    for refund_id in ids:
+    count = 0
+    for refund_id in within_budget(due.all()):
+        count += 1
         try:
             send_refund(refund_id, now=now)
         except CallbackRefused as refused:
             log.error("refund %s does not fit: %s", refund_id, refused.code)
-    return len(ids)
+    return count

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select, update
 
 from app.domain.actor import SYSTEM
-from app.domain.errors import DomainError, NotFound
+from app.domain.errors import NotFound
 from app.domain.states import OrderKind, OrderStatus, TeamStatus, VoucherStatus
 from app.models import Customer, Order, Team, Voucher
 from app.services import group_orders, notifications, payments, refunds
 from app.services.locks import lock_campaign, lock_order
 from app.services.order_log import move_order
+from app.services.sweeps import sweep
 from app.services.unit_of_work import change_rows, session, transactional
-
-log = logging.getLogger(__name__)
 
 
 def get_team(team_id: int, *, now: datetime) -> dict[str, Any]:
@@ -49,17 +46,6 @@ def _members(team: Team) -> list[Any]:
     return list(rows.all())
 
 
-def _each(ids: list[int], work: Callable[[int], bool]) -> int:
-    """Do *work* for every id on its own and return how many worked; what is refused is tried again later."""
-    count = 0
-    for row_id in ids:
-        try:
-            count += work(row_id)
-        except DomainError as refusal:
-            log.warning("row %s is tried again: %s", row_id, refusal.code)
-    return count
-
-
 def expire_unpaid(*, now: datetime, limit: int = 200) -> int:
     """Cancel the group-buy orders that were not paid in time; stock, limit and seat go back."""
     due = session().scalars(
@@ -75,7 +61,7 @@ def expire_unpaid(*, now: datetime, limit: int = 200) -> int:
     def expire(order_id: int) -> bool:
         return payments.close_open_payments(order_id, now=now) and _expire(order_id, now=now)
 
-    return _each(list(due.all()), expire)
+    return sweep(due.all(), expire)
 
 
 @transactional
@@ -94,7 +80,7 @@ def fail_overdue_teams(*, now: datetime, limit: int = 100) -> int:
     due = session().scalars(
         select(Team.id).where(Team.status == TeamStatus.FORMING, Team.expires_at <= now).limit(limit)
     )
-    return _each(list(due.all()), lambda team_id: _fail(team_id, now=now))
+    return sweep(due.all(), lambda team_id: _fail(team_id, now=now))
 
 
 @transactional
@@ -123,7 +109,7 @@ def expire_vouchers(*, now: datetime, limit: int = 200) -> int:
         .distinct()
         .limit(limit)
     )
-    return _each(list(due.all()), lambda order_id: _expire_vouchers(order_id, now=now))
+    return sweep(due.all(), lambda order_id: _expire_vouchers(order_id, now=now))
 
 
 @transactional
