@@ -193,7 +193,7 @@ def mask_name(customer: Customer) -> dict[str, Any]:
     name = customer.nickname
     return {
         "name": f"{name[:1]}{'*' * min(3, max(1, len(name) - 1))}" if name else "",
-        "phone": f"*******{customer.phone[-4:]}" if customer.phone else None,
+        "phone": customer.phone_masked or None,
     }
 
 
@@ -219,6 +219,8 @@ def confirm(nonce: str, room_id: int, *, actor: Actor, address: str = "", now: d
                 if done is None:
                     log_attempt(attempt, refusal.code, voucher_id=ticket.voucher_id, now=now)
                     raise
+            else:
+                log_attempt(attempt, "ok", voucher_id=ticket.voucher_id, now=now)
         return _answer(done, now=now)
 
 
@@ -286,7 +288,12 @@ def _answer(redemption: Redemption, *, now: datetime) -> dict[str, Any]:
 
 @transactional
 def _keep_answer(redemption_id: int, booking: Booking, access: dict[str, Any] | None) -> None:
-    redemption = session().get_one(Redemption, redemption_id, populate_existing=True)
+    redemption = session().get_one(
+        Redemption, redemption_id, populate_existing=True, with_for_update={"key_share": True}
+    )
+    if "sealed" in redemption.answer:
+        # A twin that asked the door at the same time was faster; both get one answer.
+        return
     booking = session().get_one(Booking, booking.id)
     if access is not None and access["expires_at"] is not None:
         access = access | {"expires_at": access["expires_at"].isoformat()}
