@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import time
 from contextlib import ExitStack
 from typing import Any, NoReturn
@@ -25,6 +26,8 @@ from app.api.schemas.base import MAX_ID
 from app.domain.actor import ALL_STORES
 from app.domain.errors import InvalidField, Malformed
 from app.extensions import use_scope
+
+log = logging.getLogger(__name__)
 
 CHUNK_BYTES = 64 * 1024
 # Beyond this the connection is cut after all: nobody may keep a worker busy for ever.
@@ -122,8 +125,9 @@ def _open_request() -> Response | None:
         _read_body()
     except HTTPException as error:
         return http_answer(error)
-    except OSError:
-        # The client sent chunks that are none, or left.
+    except Exception as error:
+        # Chunks that are none, or a client that left: each web server has exceptions of its own for it.
+        log.info("body not readable: %s", type(error).__name__)
         return http_answer(BadRequest())
     if request.routing_exception is not None:
         return http_answer(request.routing_exception)

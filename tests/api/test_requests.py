@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import socket
 import threading
 from collections.abc import Iterator
@@ -240,6 +241,16 @@ def test_chunked_body_is_understood(address: tuple[str, int]) -> None:
     body = b"2\r\n{}\r\n0\r\n\r\n"
     answer = _exchange(address, HEAD % PATHS[0] + b"Transfer-Encoding: chunked\r\n\r\n" + body)
     assert answer.startswith(b"HTTP/1.1 422 ")
+
+
+def test_chunks_that_are_none_are_malformed(api: ContractClient) -> None:
+    class Broken(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            raise ValueError("Invalid chunk size")
+
+    environ = {"wsgi.input": Broken(), "wsgi.input_terminated": True}
+    answer = api.post("/api/v1/auth/login", environ_overrides=environ)
+    assert (answer.status_code, answer.json["code"]) == (400, "malformed")
 
 
 def test_body_of_one_mebibyte_is_understood(api: ContractClient) -> None:
