@@ -1,0 +1,201 @@
+"""An order of the example history while it is made up: its rows after what has happened so far."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from random import Random
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from app.domain.actor import PAYMENT_SERVICE, Actor
+from app.domain.pricing import QuoteLine, Totals
+from app.domain.states import (
+    BookingState,
+    OrderKind,
+    OrderStatus,
+    PaymentChannel,
+    PaymentStatus,
+    RefundStatus,
+)
+from app.models import OrderSource
+from app.services.demo.batch import Row
+from app.services.demo.people import Guest
+
+if TYPE_CHECKING:
+    from app.services.demo.vouchers import VoucherDraft
+
+ZONE = ZoneInfo("Asia/Shanghai")
+HOLD = timedelta(minutes=15)
+ABNORMAL_SHARE = 0.015
+
+
+@dataclass
+class TeamDraft:
+    """A team that fills up, or does not."""
+
+    values: Row
+    starter: Guest
+    id: int = 0
+
+
+@dataclass
+class Draft:
+    """An order with everything that hangs on it; ids are given when it is written."""
+
+    no: str
+    kind: OrderKind
+    status: OrderStatus
+    source: OrderSource
+    guest: Guest | None
+    store_id: int | None
+    totals: Totals
+    created_at: datetime
+    rng: Random
+    values: Row = field(default_factory=dict)
+    lines: list[Row] = field(default_factory=list)
+    events: list[Row] = field(default_factory=list)
+    payments: list[Row] = field(default_factory=list)
+    refunds: list[Row] = field(default_factory=list)
+    booking: Row | None = None
+    vouchers: list[VoucherDraft] = field(default_factory=list)
+    team: TeamDraft | None = None
+    paid_fen: int = 0
+    refunded_fen: int = 0
+    id: int = 0
+
+    def record(
+        self,
+        event: str,
+        actor: Actor,
+        at: datetime,
+        *,
+        reason: str = "",
+        data: Row | None = None,
+        source: OrderStatus | None = None,
+        target: OrderStatus | None = None,
+    ) -> None:
+        """Add an event to the timeline."""
+        self.events.append(
+            {
+                "at": at,
+                "event": event,
+                "from_status": source and source.value,
+                "to_status": target and target.value,
+                "actor_kind": actor.kind.value,
+                "actor_id": actor.id,
+                "actor_name": actor.name,
+                "reason": reason,
+                "data": data,
+            }
+        )
+
+    def move(
+        self,
+        event: str,
+        target: OrderStatus,
+        actor: Actor,
+        at: datetime,
+        *,
+        reason: str = "",
+        data: Row | None = None,
+        **values: Any,
+    ) -> None:
+        """Change the status with its event, and set columns of the order."""
+        self.record(event, actor, at, reason=reason, data=data, source=self.status, target=target)
+        self.status = target
+        self.values |= values
+
+    def add_lines(self, lines: tuple[QuoteLine, ...], versions: dict[int, int]) -> None:
+        """Take over the lines of a quote."""
+        for position, line in enumerate(lines):
+            self.lines.append(
+                {
+                    "position": position,
+                    "kind": line.kind.value,
+                    "label": line.label,
+                    "rule_id": line.rule_id,
+                    "rule_version": versions.get(line.rule_id) if line.rule_id else None,
+                    "start_at": line.start_at,
+                    "end_at": line.end_at,
+                    "minutes": line.minutes,
+                    "unit_fen": line.unit_fen,
+                    "amount_fen": line.amount_fen,
+                }
+            )
+
+    def pay(self, at: datetime, channel: PaymentChannel) -> None:
+        """Receive the whole amount."""
+        self._add_payment(at - timedelta(seconds=12), channel, PaymentStatus.SUCCEEDED, paid_at=at)
+        self.paid_fen += self.totals.total_fen
+        data = self._money(self.payments[-1], "payment_no")
+        self.record("payment_succeeded", PAYMENT_SERVICE, at, data=data)
+
+    def fail_payment(self, at: datetime) -> None:
+        """Let one attempt at paying fail."""
+        created_at = at - timedelta(seconds=15)
+        self._add_payment(created_at, PaymentChannel.WECHAT_JSAPI, PaymentStatus.FAILED, closed_at=at)
+        self.record("pay_failed", PAYMENT_SERVICE, at)
+
+    def _add_payment(
+        self, at: datetime, channel: PaymentChannel, status: PaymentStatus, **values: Any
+    ) -> None:
+        is_paid = status is PaymentStatus.SUCCEEDED
+        digits = self.rng.randrange(10**10)
+        self.payments.append(
+            {
+                "payment_no": number("P", at, self.rng),
+                "channel": channel,
+                "status": status,
+                "amount_fen": self.totals.total_fen,
+                "created_at": at,
+                "expires_at": self.created_at + HOLD,
+                "transaction_no": f"42000{at.astimezone(ZONE):%Y%m%d}{digits:015d}" if is_paid else None,
+                **values,
+            }
+        )
+
+    @staticmethod
+    def _money(row: Row, name: str) -> Row:
+        return {name: row[name], "amount_fen": row["amount_fen"]}
+
+    def refund(self, amount_fen: int, actor: Actor, at: datetime, now: datetime, *, reason: str) -> None:
+        """Give money back: nearly always it arrives within a minute, now and then it needs attention."""
+        arrives_at = min(at + timedelta(seconds=self.rng.randrange(4, 50)), now)
+        is_abnormal = self.rng.random() < ABNORMAL_SHARE
+        status = RefundStatus.ABNORMAL if is_abnormal else RefundStatus.SUCCEEDED
+        payment = self.payments[-1]
+        payment["refund_reserved_fen"] = payment.get("refund_reserved_fen", 0) + amount_fen
+        refund = {
+            "payment_index": len(self.payments) - 1,
+            "refund_no": number("R", at, self.rng),
+            "status": status,
+            "amount_fen": amount_fen,
+            "reason": reason,
+            "provider_refund_no": f"5030{self.rng.randrange(10**12):024d}",
+            "created_at": at,
+            "accepted_at": at,
+            "finished_at": None if is_abnormal else arrives_at,
+            "try_count": 1,
+            "last_error": "USER_ACCOUNT_ABNORMAL" if is_abnormal else "",
+        }
+        self.refunds.append(refund)
+        money = self._money(refund, "refund_no")
+        self.record("refund_created", actor, at, reason=reason, data=money)
+        if is_abnormal:
+            refund_no = {"refund_no": refund["refund_no"]}
+            self.record("refund_abnormal", PAYMENT_SERVICE, arrives_at, data=refund_no)
+            return
+        self.refunded_fen += amount_fen
+        self.record("refund_succeeded", PAYMENT_SERVICE, arrives_at, data=money)
+        self.move("refund_done", OrderStatus.REFUNDED, PAYMENT_SERVICE, arrives_at, finished_at=arrives_at)
+
+    def free_room(self, state: BookingState = BookingState.RELEASED) -> None:
+        """Let go of the room."""
+        assert self.booking is not None
+        self.booking |= {"state": state, "hold_expires_at": None}
+
+
+def number(prefix: str, at: datetime, rng: Random) -> str:
+    """Return a number of the product's own form, the same for the same *rng*."""
+    return f"{prefix}{at.astimezone(ZONE):%y%m%d}{rng.randrange(10**12):012d}"

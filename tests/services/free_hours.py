@@ -1,0 +1,23 @@
+"""How long the rooms of a store are free on a day."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from app.domain.availability import free_spans
+from app.domain.slots import Span, local_day
+from app.services.availability import paint_rooms
+from app.services.room_rules import load_store_rooms
+
+ZONE = ZoneInfo("Asia/Shanghai")
+
+
+def hours_free(store_id: int, on: date, now: datetime) -> list[float]:
+    """Return the longest free stretch of each room on a day, in hours."""
+    rooms = load_store_rooms(store_id)
+    day = local_day(on, ZONE)
+    timelines = paint_rooms(rooms, Span(day.start_at, day.end_at + timedelta(hours=4)), now=now)
+    return [
+        max((span.minutes / 60 for span in free_spans(timelines[room.room_id])), default=0) for room in rooms
+    ]
