@@ -3,10 +3,10 @@ PYTHON ?= python3
 PY := .venv/bin/python
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test check prove fmt lock clean venv venv-dev system static
+.PHONY: help run test check prove fmt lock translations clean venv venv-dev system static
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: venv ## start everything (web, worker, scheduler, sandbox, Redis) on this machine
 	@exec $(PY) run.py
@@ -26,6 +26,9 @@ fmt: venv-dev ## format the code and mend what can be mended
 
 lock: venv-dev ## pin requirements*.in anew, with hashes, for every supported Python
 	@exec $(PY) -m scripts.lock_requirements
+
+translations: venv-dev ## bring the catalogues up to date with the source, compile and check them
+	@exec $(PY) -m scripts.translations
 
 clean: ## remove caches and the virtual environment; the instance folder stays
 	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
