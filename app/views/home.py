@@ -21,7 +21,7 @@ ROOM_STATES: dict[str, Any] = {
     "in_use": _l("In use"),
     "cleaning": _l("Cleaning"),
     "blocked": _l("Out of use"),
-    "closed": _l("Closed"),
+    "closed": _l("Not open"),
 }
 
 
