@@ -250,7 +250,8 @@ def test_claim_of_the_dead_is_taken_over(
     work: Callable[[], Answer] = lambda: Answer(200, b"alive")  # noqa: E731
     with pytest.raises(Unavailable):
         idempotency.answer_under_claim(REQUEST, work, _refuse, now=clock.now + LEASE - timedelta(seconds=1))
-    kept = idempotency.answer_under_claim(REQUEST, work, _refuse, now=clock.now + LEASE)
+    later = clock.now + LEASE + timedelta(seconds=1)
+    kept = idempotency.answer_under_claim(REQUEST, work, _refuse, now=later)
     assert kept == Answer(200, b"alive")
     assert timedelta(seconds=60) >= LEASE
 
