@@ -43,6 +43,8 @@ class Settings:
         self.QUEFANG_MODE = self.mode
         self.INSTANCE_DIR = str(Path(env.get("INSTANCE_DIR") or ROOT / "instance").resolve())
         self.SECRET_KEY = env.get("SECRET_KEY") or DEVELOPMENT_SECRET
+        # Older values that still verify what they signed, so that the key can be changed without a logout.
+        self.SECRET_KEY_FALLBACKS = _list("SECRET_KEY_FALLBACKS")
         # First key encrypts, all keys decrypt: that is how keys are rotated.
         self.ENCRYPTION_KEYS = _list("ENCRYPTION_KEYS", DEVELOPMENT_SECRET)
         # Keyed hashes of phone numbers and voucher codes; it cannot be rotated without rehashing.
@@ -50,6 +52,8 @@ class Settings:
         self.PUBLIC_BASE_URL = env.get("PUBLIC_BASE_URL") or "http://127.0.0.1:8080"
         self.TRUSTED_HOSTS = _list("TRUSTED_HOSTS") or None
         self.TRUSTED_PROXIES = int(env.get("TRUSTED_PROXIES") or 0)
+        # Lets a collector read /metrics from elsewhere; without it only this machine may.
+        self.METRICS_TOKEN = env.get("METRICS_TOKEN") or ""
         self.DEMO_ACCOUNTS = _flag("DEMO_ACCOUNTS", self.mode == "development")
         self.MAX_CONTENT_LENGTH = 32 * 1024 * 1024
         self._database()
