@@ -49,6 +49,7 @@ def _on_sale(now: datetime) -> Any:
         .options(
             selectinload(Campaign.stores), selectinload(Campaign.room_types), selectinload(Campaign.rooms)
         )
+        .execution_options(populate_existing=True)
     )
 
 
