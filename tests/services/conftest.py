@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from flask import Flask
 from app.extensions import db
 from app.models import ChannelCredential
 from app.services import channels, queue
-from tests import factories
+from tests import factories, servers
 from tests.services.counter import APP, MERCHANT, PayService
 from tests.services.shop import Shop
 
@@ -56,3 +57,13 @@ def make_shop(pay_service: PayService, jobs: list[tuple[Any, ...]], now: datetim
 def shop(make_shop: Callable[..., Shop]) -> Shop:
     """A shop that is open around the clock, with the rules of `factories.make_policy`."""
     return make_shop()
+
+
+@pytest.fixture
+def fresh_url(database_url: str, tmp_path: Path) -> Iterator[str]:
+    """A database without tables, on the engine under test."""
+    if database_url.startswith("sqlite"):
+        yield f"sqlite:///{tmp_path / 'fresh.db'}"
+        return
+    with servers.postgres_database(servers.start_postgres()) as url:
+        yield url.replace("postgresql://", "postgresql+psycopg://")
