@@ -34,6 +34,11 @@ class AuditEntry(StoreScoped, Base):
     after: Mapped[dict[str, Any] | None] = mapped_column(JsonValue)
     reason: Mapped[str] = mapped_column(String(200), default="")
 
+    @property
+    def change(self) -> tuple[str, dict[str, Any], dict[str, Any]]:
+        """The kind of thing with its values before and after."""
+        return self.entity, self.before or {}, self.after or {}
+
     @classmethod
     def store_scope_clause(cls, store_ids: frozenset[int]) -> ColumnElement[bool]:
         """Entries without a store are the owner's business only."""

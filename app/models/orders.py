@@ -52,7 +52,9 @@ class Order(StoreScoped, Base):
     no: Mapped[str] = mapped_column(String(32), unique=True)
     kind: Mapped[OrderKind] = mapped_column(labelled(OrderKind, "kind"))
     status: Mapped[OrderStatus] = mapped_column(labelled(OrderStatus, "status"))
-    source: Mapped[OrderSource] = mapped_column(labelled(OrderSource, "source"), default=OrderSource.MINI_PROGRAM)
+    source: Mapped[OrderSource] = mapped_column(
+        labelled(OrderSource, "source"), default=OrderSource.MINI_PROGRAM
+    )
     customer_id: Mapped[int | None] = reference("customers.id", nullable=True, index=False)
     # Empty for group-buy orders of campaigns that several stores accept.
     store_id: Mapped[int | None] = reference("stores.id", nullable=True, index=False)
@@ -90,6 +92,23 @@ class Order(StoreScoped, Base):
     vouchers: Mapped[list[Voucher]] = relationship(
         order_by=Voucher.id, backref="order", foreign_keys=[Voucher.order_id]
     )
+
+    @property
+    def subject(self) -> str:
+        """What it is about: the campaign, or store and room of the booking."""
+        if self.campaign is not None or not self.bookings:
+            return str(self.campaign or self.store or "")
+        return f"{self.store} · {self.bookings[-1].room}"
+
+    @property
+    def start_at(self) -> datetime | None:
+        """When the booking starts."""
+        return self.bookings[-1].start_at if self.bookings else None
+
+    @property
+    def end_at(self) -> datetime | None:
+        """When the booking ends."""
+        return self.bookings[-1].end_at if self.bookings else None
 
     @classmethod
     def store_scope_clause(cls, store_ids: frozenset[int]) -> ColumnElement[bool]:

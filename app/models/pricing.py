@@ -118,6 +118,11 @@ class PriceRule(Versioned, StoreScoped, Base):
     room: Mapped[Room | None] = relationship()
     session: Mapped[BookingSession | None] = relationship()
 
+    @property
+    def band(self) -> tuple[int, int]:
+        """Start and end minute of the band together."""
+        return self.band_start_minute, self.band_end_minute
+
     def __str__(self) -> str:
         return self.name
 

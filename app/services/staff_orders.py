@@ -45,7 +45,7 @@ def get_order_page(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
     page["state"] = order.status
     # Members instead of their values, so that pages can show label and colour.
     for shown, row in zip(page["payments"], order.payments, strict=True):
-        shown["status"] = row.status
+        shown["status"], shown["channel"] = row.status, row.channel
     for shown, refund in zip(page["refunds"], order.refunds, strict=True):
         shown["status"] = refund.status
     page["campaign"] = str(order.campaign) if order.campaign else None
@@ -54,6 +54,9 @@ def get_order_page(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
     page["notices"] = _notices(order)
     page["actions"] = staff_actions(order, now=now)
     page["cancel_fee_fen"] = order.cancel_fee_fen
+    page["cancel_preview"] = None
+    if order.paid_fen and any(each["name"] == "cancel" and each["allowed"] for each in page["actions"]):
+        page["cancel_preview"] = cancellations.preview_cancel(no, actor=actor, now=now)
     return page
 
 

@@ -9,9 +9,18 @@ from flask_babel import lazy_gettext as _l
 from app.domain.clock import utc_now
 from app.models import Campaign, Team
 from app.services import campaigns
+from app.views import shapes
 from app.views.base import KitInterface, LedgerView, ReferenceView, action
 from app.views.kit.current import current_actor
-from app.views.shapes import check_bands, check_dates, check_weekdays
+from app.views.shape_fields import BandsField, DatesField, WeekdaysField
+
+USABLE_FIELDS: dict[str, Any] = {
+    "weekdays": WeekdaysField(_l("Weekdays"), description=_l("None ticked: every day.")),
+    "bands": BandsField(
+        _l("Usable times"), description=_l("As in 10:00-18:00, 19:00-23:00. Empty: the whole day.")
+    ),
+    "excluded_on": DatesField(_l("Excluded dates"), description=_l("As in 2026-10-01, 2026-10-02.")),
+}
 
 
 class CampaignView(ReferenceView):
@@ -28,7 +37,7 @@ class CampaignView(ReferenceView):
         "rooms": _l("Rooms"),
         "package_minutes": _l("Length (minutes)"),
         "people": _l("Persons"),
-        "weekdays": _l("Weekdays (0 = Monday)"),
+        "weekdays": _l("Weekdays"),
         "bands": _l("Usable times"),
         "excluded_on": _l("Excluded dates"),
         "price_fen": _l("Price"),
@@ -59,24 +68,57 @@ class CampaignView(ReferenceView):
         "sold_count",
         "sale_ends_at",
     ]
-    add_columns = [
-        *("title", "stores", "room_types", "rooms", "package_minutes", "people", "price_fen"),
-        *("list_price_fen", "team_size", "team_minutes", "sale_starts_at", "sale_ends_at", "stock"),
-        *("per_customer_limit", "valid_days", "valid_until_at", "is_refunded_on_expiry", "weekdays"),
-        *("bands", "excluded_on", "cover_url", "description_html", "terms", "share_title", "share_image_url"),
+    add_fieldsets = [
+        (
+            _l("Offer"),
+            {
+                "fields": [
+                    *("title", "package_minutes", "price_fen", "list_price_fen", "people"),
+                    *("team_size", "team_minutes"),
+                ]
+            },
+        ),
+        (
+            _l("Where and when usable"),
+            {"fields": ["stores", "room_types", "rooms", "weekdays", "bands", "excluded_on"]},
+        ),
+        (
+            _l("Sale"),
+            {
+                "fields": [
+                    *("sale_starts_at", "sale_ends_at", "stock", "per_customer_limit"),
+                    *("valid_days", "valid_until_at", "is_refunded_on_expiry"),
+                ]
+            },
+        ),
+        (
+            _l("Presentation"),
+            {"fields": ["cover_url", "share_title", "share_image_url", "description_html", "terms"]},
+        ),
     ]
-    edit_columns = add_columns
-    show_columns = ["status", "sold_count", *add_columns]
+    edit_fieldsets = add_fieldsets
+    add_columns: list[str] = []
+    edit_columns: list[str] = []
+    add_form_extra_fields = USABLE_FIELDS
+    edit_form_extra_fields = USABLE_FIELDS
+    show_fieldsets = [(_l("State"), {"fields": ["status", "sold_count"]}), *add_fieldsets]
+    show_columns: list[str] = []
+    formatters_columns = {
+        "weekdays": shapes.weekdays_text,
+        "bands": shapes.bands_text,
+        "excluded_on": shapes.dates_text,
+    }
     search_columns = ["title", "status", "stores", "team_size"]
     quick_search_columns = ["title"]
     order_columns = ["title", "price_fen", "sold_count", "sale_ends_at"]
     base_order = ("id", "desc")
-    json_checks = {"weekdays": check_weekdays, "bands": check_bands, "excluded_on": check_dates}
     description_columns = {
         "room_types": _l("Empty, as the rooms: every room of the stores."),
         "team_size": _l("1: everybody buys alone."),
         "stock": _l("Empty: without limit."),
-        "valid_days": _l("Days from the purchase; or give a date below."),
+        "valid_days": _l("Days from the purchase; or give the last day instead."),
+        "description_html": _l("Text with simple markup; anything else is removed."),
+        "is_refunded_on_expiry": _l("What was not redeemed in time is refunded by itself."),
     }
     constraint_messages = {
         "ck_campaigns_price_order": ("list_price_fen", _l("The list price must not be below the price.")),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
+from typing import Any, NamedTuple
 
 from flask import redirect
 from flask_appbuilder import IndexView, expose
@@ -13,16 +14,35 @@ from app.domain.clock import utc_now
 from app.services import board, today
 from app.views.kit.current import current_actor
 
-# What rooms are called by what they are doing.
-ROOM_STATES: dict[str, Any] = {
-    "free": _l("Free"),
-    "held": _l("Held"),
-    "reserved": _l("Reserved"),
-    "in_use": _l("In use"),
-    "cleaning": _l("Cleaning"),
-    "blocked": _l("Out of use"),
-    "closed": _l("Not open"),
+
+class RoomState(NamedTuple):
+    """What a room's state is called, and its colour."""
+
+    label: Any
+    colour: str
+
+
+ROOM_STATES: dict[str, RoomState] = {
+    "free": RoomState(_l("Free"), "green"),
+    "held": RoomState(_l("Held"), "yellow"),
+    "reserved": RoomState(_l("Reserved"), "blue"),
+    "in_use": RoomState(_l("In use"), "red"),
+    "cleaning": RoomState(_l("Cleaning"), "cyan"),
+    "blocked": RoomState(_l("Out of use"), "secondary"),
+    "closed": RoomState(_l("Closed"), "secondary"),
 }
+
+
+def by_store(rooms: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return `{name, rooms, counts}` of each store in the order of *rooms*; counts name the states there."""
+    groups: dict[int, dict[str, Any]] = {}
+    for room in rooms:
+        group = groups.setdefault(room["store_id"], {"name": room["store"], "rooms": []})
+        group["rooms"].append(room)
+    for group in groups.values():
+        found = Counter(room["state"] for room in group["rooms"])
+        group["counts"] = [(state, found[state]) for state in ROOM_STATES if found[state]]
+    return list(groups.values())
 
 
 class HomeView(IndexView):
@@ -42,6 +62,6 @@ class HomeView(IndexView):
             figures=today.get_figures(actor=actor, now=now),
             work=today.list_work(actor=actor, now=now),
             arrivals=today.list_arrivals(actor=actor, now=now),
-            rooms=board.list_rooms_now(actor=actor, now=now),
+            stores=by_store(board.list_rooms_now(actor=actor, now=now)),
             room_states=ROOM_STATES,
         )

@@ -7,11 +7,36 @@ from typing import Any
 from flask_babel import lazy_gettext as _l
 
 from app.domain.clock import utc_now
+from app.domain.notices import NOTICES, VARIABLES
 from app.models import AuditEntry, Customer, Notification, NotificationTemplate
 from app.services import notification_delivery
+from app.views import audit_words
 from app.views.base import KitInterface, LedgerView, ReferenceView, action
+from app.views.kit.converter import required
 from app.views.kit.current import current_actor
-from app.views.shapes import check_texts
+from app.views.shape_fields import MappingField, NamedField
+from app.views.shapes import mapping_text
+
+# Languages are called by their own names, whatever the page speaks.
+LANGUAGE_NAMES = {"zh": "简体中文", "zh_Hant": "繁體中文", "en": "English"}
+EVENT_NAMES = {event: notice.label for event, notice in NOTICES.items()}
+TEMPLATE_FIELDS: dict[str, Any] = {
+    "event": NamedField(_l("Event"), names=EVENT_NAMES, validators=[required()]),
+    "language": NamedField(_l("Language"), names=LANGUAGE_NAMES, default="zh", validators=[required()]),
+    "fields": MappingField(
+        _l("Fields of the service"), description=_l("One field a line, as in: thing1 = {store}")
+    ),
+}
+
+
+def event_text(event: str) -> str:
+    """Return what the event of a message is called."""
+    return str(EVENT_NAMES.get(event, event))
+
+
+def language_text(language: str) -> str:
+    """Return the own name of a language."""
+    return LANGUAGE_NAMES.get(language, language)
 
 
 class NotificationView(LedgerView):
@@ -43,8 +68,10 @@ class NotificationView(LedgerView):
         "sent_at",
     ]
     show_columns = [*list_columns, "store", "title", "body", "last_error"]
+    formatters_columns = {"event": event_text}
     search_columns = ["status", "channel", "recipient", "store", "created_at"]
-    quick_search_columns = ["event"]
+    quick_search_columns = ["title"]
+    quick_search_hint = _l("Title")
     order_columns = ["created_at", "sent_at"]
     base_order = ("created_at", "desc")
 
@@ -77,11 +104,20 @@ class NotificationTemplateView(ReferenceView):
     show_columns = [*list_columns, "body", "provider_template", "fields"]
     add_columns = show_columns
     edit_columns = show_columns
-    search_columns = ["event", "recipient", "channel", "language", "is_active"]
-    quick_search_columns = ["event", "title"]
+    search_columns = ["recipient", "channel", "is_active"]
+    quick_search_columns = ["title"]
+    quick_search_hint = _l("Title")
     order_columns = ["event", "language"]
     base_order = ("event", "asc")
-    json_checks = {"fields": check_texts}
+    add_form_extra_fields = TEMPLATE_FIELDS
+    edit_form_extra_fields = TEMPLATE_FIELDS
+    formatters_columns = {"event": event_text, "language": language_text, "fields": mapping_text}
+    description_columns = {
+        "body": _l(
+            "In braces, as in {store}: %(names)s", names=", ".join(f"{{{name}}}" for name in VARIABLES)
+        ),
+        "provider_template": _l("The number that the message service gave the approved template."),
+    }
     constraint_messages = {
         "uq_notification_templates_event_recipient_channel_language": (
             "event",
@@ -110,7 +146,9 @@ class CustomerView(LedgerView):
     show_columns = [*list_columns, "language", "blacklist_reason"]
     export_columns = ["nickname", "is_active", "is_blacklisted", "created_at"]
     search_columns = ["nickname", "is_active", "is_blacklisted", "created_at"]
+    formatters_columns = {"language": language_text}
     quick_search_columns = ["nickname"]
+    quick_search_hint = _l("Nickname")
     order_columns = ["nickname", "created_at", "last_login_at"]
     base_order = ("created_at", "desc")
 
@@ -129,12 +167,25 @@ class AuditEntryView(LedgerView):
         "action": _l("What"),
         "entity": _l("Thing"),
         "entity_id": _l("Number"),
+        "change": _l("What changed"),
         "before": _l("Before"),
         "after": _l("After"),
     }
     list_columns = ["at", "actor_name", "action", "entity", "entity_id"]
-    show_columns = [*list_columns, "actor_kind", "before", "after", "reason"]
-    search_columns = ["action", "entity", "entity_id", "actor_name", "at"]
-    quick_search_columns = ["actor_name", "entity", "action"]
+    show_fieldsets = [
+        (None, {"fields": ["at", "actor_name", "actor_kind", "action", "entity", "entity_id", "reason"]}),
+        (_l("What changed"), {"fields": ["change"]}),
+    ]
+    show_columns: list[str] = []
+    export_columns = [*list_columns, "actor_kind", "before", "after", "reason"]
+    formatters_columns = {
+        "actor_kind": audit_words.actor_text,
+        "action": audit_words.action_text,
+        "entity": audit_words.entity_text,
+        "change": audit_words.change_table,
+    }
+    search_columns = ["entity_id", "actor_name", "at"]
+    quick_search_columns = ["actor_name", "entity_id"]
+    quick_search_hint = _l("Who, or number")
     order_columns = ["at"]
     base_order = ("at", "desc")

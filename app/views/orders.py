@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import segno
@@ -9,6 +10,7 @@ from flask import abort, flash, redirect, request, url_for
 from flask_appbuilder import BaseView, expose, has_access
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from app.domain.clock import utc_now
@@ -19,8 +21,11 @@ from app.models import Order, Payment, Refund
 from app.services import board, staff_orders, walk_ins
 from app.views.answers import json_answer, posted_values, problem, wants_json, whole_number
 from app.views.base import KitInterface, LedgerView
+from app.views.home import by_store
 from app.views.kit.current import current_actor
 from app.views.kit.values import format_instant
+from app.views.messages import event_text
+from app.views.shapes import length_text
 
 ACTION_LABELS: dict[str, Any] = {
     "confirm": _l("Confirm"),
@@ -31,6 +36,16 @@ ACTION_LABELS: dict[str, Any] = {
     "cancel": _l("Cancel order"),
 }
 
+ACTION_ICONS = {
+    "confirm": "check",
+    "take_payment": "qrcode",
+    "check_in": "door-enter",
+    "check_out": "logout",
+}
+ACTION_QUESTIONS: dict[str, Any] = {
+    "check_in": _l("Let the guests in now?"),
+    "check_out": _l("End the stay now? The room becomes free."),
+}
 ALARMING = frozenset({"pay_failed", "refund_abnormal", "door_failed", "refuse"})
 
 
@@ -43,6 +58,7 @@ class OrderView(LedgerView):
     item_title = _l("Order")
     label_columns = {
         "no": _l("Number"),
+        "subject": _l("Subject"),
         "source": _l("Source"),
         "customer": _l("Customer"),
         "campaign": _l("Group-buy campaign"),
@@ -50,8 +66,13 @@ class OrderView(LedgerView):
         "refunded_fen": _l("Refunded"),
         "paid_at": _l("Paid at"),
     }
-    list_columns = ["no", "kind", "status", "store", "total_fen", "paid_fen", "refunded_fen", "created_at"]
-    show_columns = [*list_columns, "source", "campaign", "paid_at"]
+    list_columns = ["no", "subject", "start_at", "customer", "status", "total_fen", "paid_fen", "created_at"]
+    show_columns = [*list_columns, "kind", "store", "source", "campaign", "refunded_fen", "paid_at"]
+    export_columns = [
+        *("no", "kind", "status", "store", "subject", "start_at", "end_at", "source"),
+        *("total_fen", "paid_fen", "refunded_fen", "created_at", "paid_at"),
+    ]
+    eager_columns = ("bookings.room", "campaign", "store")
     search_columns = ["status", "kind", "store", "source", "created_at"]
     quick_search_columns = ["no"]
     quick_search_hint = _l("Order number")
@@ -77,8 +98,15 @@ class OrderView(LedgerView):
             abort(404)
         if wants_json():
             return json_answer(order)
-        order["trail"] = [_trail_item(event) for event in reversed(order["events"])]
-        return self.render_template("pages/order.html", order=order, labels=ACTION_LABELS)
+        order["trail"] = _trail(order)
+        return self.render_template(
+            "pages/order.html",
+            order=order,
+            labels=ACTION_LABELS,
+            action_icons=ACTION_ICONS,
+            confirms=ACTION_QUESTIONS,
+            alarming=("refuse", "cancel"),
+        )
 
     @expose("/<string:no>/actions/<string:name>", methods=["POST"])
     @has_access
@@ -114,7 +142,8 @@ class OrderView(LedgerView):
     def _payment_page(self, no: str, answer: dict[str, Any]) -> Any:
         address = answer["params"].get("code_url", "")
         picture = segno.make(address, error="m").svg_inline(scale=6, border=2) if address else ""
-        return self.render_template("pages/collect.html", no=no, payment=answer, picture=picture)
+        order = staff_orders.get_order_page(no, actor=current_actor(), now=utc_now())
+        return self.render_template("pages/collect.html", order=order, payment=answer, picture=picture)
 
     @expose("/show/<pk>", methods=["GET"])
     @has_access
@@ -124,6 +153,28 @@ class OrderView(LedgerView):
         if item is None:
             abort(404)
         return redirect(url_for("OrderView.page", no=item.no))
+
+
+def _trail(order: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return events and messages of an order as one timeline, the newest first."""
+    events = [(event["at"], _trail_item(event)) for event in order["events"]]
+    together: dict[tuple[str, datetime], list[dict[str, Any]]] = {}
+    for notice in order["notices"]:
+        together.setdefault((notice["event"], notice["at"]), []).append(notice)
+    messages = [(at, _trail_messages(event, rows)) for (event, at), rows in together.items()]
+    both = sorted([*events, *messages], key=lambda pair: pair[0])
+    return [item for _at, item in reversed(both)]
+
+
+def _trail_messages(event: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the messages of one event as the timeline shows them."""
+    lines = [" · ".join(str(row[name].label) for name in ("recipient", "channel", "status")) for row in rows]
+    return {
+        "title": str(_("Message: %(event)s", event=event_text(event))),
+        "at": format_instant(rows[0]["at"]),
+        "text": Markup("<br>").join(lines),
+        "icon": "mail",
+    }
 
 
 def _trail_item(event: dict[str, Any]) -> dict[str, Any]:
@@ -186,7 +237,13 @@ class WalkInView(BaseView):
 
     def _page(self, status: int) -> Any:
         rooms = board.list_rooms_now(actor=current_actor(), now=utc_now())
-        return self.render_template("pages/walk_in.html", rooms=rooms, values=request.form), status
+        page = self.render_template(
+            "pages/walk_in.html",
+            stores=by_store([room for room in rooms if room["state"] == "free"]),
+            values=request.form,
+            length_text=length_text,
+        )
+        return page, status
 
 
 class PaymentView(LedgerView):

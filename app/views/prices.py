@@ -7,8 +7,20 @@ from typing import Any
 from flask_babel import lazy_gettext as _l
 
 from app.models import BookingPolicy, BookingSession, PriceRule
+from app.views import shapes
 from app.views.base import KitInterface, ReferenceView
-from app.views.shapes import check_fee_steps, check_weekdays
+from app.views.shape_fields import FeeStepsField, WeekdaysField
+
+DAY_FIELDS: dict[str, Any] = {
+    "weekdays": WeekdaysField(_l("Only on"), description=_l("None ticked: every day of the kind above."))
+}
+STEP_FIELDS: dict[str, Any] = {
+    "cancel_steps": FeeStepsField(
+        _l("Cancellation fees"),
+        description=_l("In percent of the price; no step at all means free of charge."),
+    ),
+    "change_steps": FeeStepsField(_l("Change fees"), description=_l("As for cancelling.")),
+}
 
 
 class BookingSessionView(ReferenceView):
@@ -46,7 +58,8 @@ class PriceRuleView(ReferenceView):
         "day_kind": _l("Days"),
         "dates_from_on": _l("First date"),
         "dates_until_on": _l("Last date"),
-        "weekdays": _l("Weekdays (0 = Monday)"),
+        "weekdays": _l("Only on"),
+        "band": _l("Time of the day"),
         "band_start_minute": _l("From"),
         "band_end_minute": _l("Until"),
         "amount_fen": _l("Price"),
@@ -57,22 +70,43 @@ class PriceRuleView(ReferenceView):
         "valid_until_on": _l("Valid until"),
     }
     list_columns = [
-        *("name", "store", "kind", "day_kind", "band_start_minute", "band_end_minute"),
+        *("name", "store", "kind", "day_kind", "weekdays", "band"),
         *("amount_fen", "priority", "is_active"),
     ]
-    show_columns = [
-        *("store", "name", "kind", "amount_fen", "scope", "room_type", "room", "session"),
-        *("day_kind", "dates_from_on", "dates_until_on", "weekdays", "band_start_minute"),
-        *("band_end_minute", "package_minutes", "minimum_fen", "day_cap_fen", "priority"),
-        *("valid_from_on", "valid_until_on", "is_active"),
+    show_fieldsets = [
+        (
+            _l("Price"),
+            {
+                "fields": [
+                    *("store", "name", "kind", "amount_fen", "package_minutes", "session"),
+                    *("minimum_fen", "day_cap_fen"),
+                ]
+            },
+        ),
+        (_l("Rooms"), {"fields": ["scope", "room_type", "room"]}),
+        (
+            _l("Days and times"),
+            {
+                "fields": [
+                    *("day_kind", "dates_from_on", "dates_until_on", "weekdays"),
+                    *("band_start_minute", "band_end_minute"),
+                ]
+            },
+        ),
+        (_l("Validity"), {"fields": ["priority", "valid_from_on", "valid_until_on", "is_active"]}),
     ]
-    add_columns = show_columns
-    edit_columns = show_columns
+    add_fieldsets = show_fieldsets
+    edit_fieldsets = show_fieldsets
+    show_columns: list[str] = []
+    add_columns: list[str] = []
+    edit_columns: list[str] = []
+    add_form_extra_fields = DAY_FIELDS
+    edit_form_extra_fields = DAY_FIELDS
+    formatters_columns = {"weekdays": shapes.weekdays_text, "band": shapes.band_text}
     search_columns = ["store", "kind", "scope", "day_kind", "room_type", "room", "is_active"]
     quick_search_columns = ["name"]
     order_columns = ["name", "amount_fen", "priority"]
     base_order = ("priority", "desc")
-    json_checks = {"weekdays": check_weekdays}
     description_columns = {
         "amount_fen": _l("Per hour, or flat for sessions and packages."),
         "band_end_minute": _l("Earlier than the start: past midnight. Equal: all day."),
@@ -117,15 +151,39 @@ class BookingPolicyView(ReferenceView):
         "change_steps": _l("Change fees"),
     }
     list_columns = ["store", "room", "min_minutes", "max_minutes", "hold_minutes", "requires_confirmation"]
-    show_columns = ["store", "room", *label_columns]
-    add_columns = show_columns
-    edit_columns = show_columns
+    show_fieldsets = [
+        (_l("Counts for"), {"fields": ["store", "room"]}),
+        (
+            _l("Booking"),
+            {
+                "fields": [
+                    *("min_lead_minutes", "max_ahead_days", "min_minutes", "max_minutes"),
+                    *("start_step_minutes", "length_step_minutes", "max_open_holds", "max_bookings_per_day"),
+                ]
+            },
+        ),
+        (
+            _l("Stay"),
+            {"fields": ["check_in_early_minutes", "buffer_before_minutes", "buffer_after_minutes"]},
+        ),
+        (
+            _l("Payment and confirmation"),
+            {"fields": ["hold_minutes", "requires_confirmation", "confirm_deadline_minutes"]},
+        ),
+        (_l("Fees"), {"fields": ["cancel_steps", "change_steps"]}),
+    ]
+    add_fieldsets = show_fieldsets
+    edit_fieldsets = show_fieldsets
+    show_columns: list[str] = []
+    add_columns: list[str] = []
+    edit_columns: list[str] = []
+    add_form_extra_fields = STEP_FIELDS
+    edit_form_extra_fields = STEP_FIELDS
+    formatters_columns = {"cancel_steps": shapes.fee_steps_text, "change_steps": shapes.fee_steps_text}
     search_columns = ["store", "room", "requires_confirmation"]
     order_columns = ["min_minutes", "hold_minutes"]
-    json_checks = {"cancel_steps": check_fee_steps, "change_steps": check_fee_steps}
     description_columns: dict[str, Any] = {
         "room": _l("Empty: the rules of the whole store."),
-        "cancel_steps": _l("By minutes before the start; null means after it. Without steps it is free."),
     }
     constraint_messages = {
         "uq_booking_policies_store_id_room_id": ("room", _l("This room has its own rules already.")),

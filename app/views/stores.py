@@ -11,6 +11,13 @@ from app.domain.clock import utc_now
 from app.models import Facility, Media, OpeningHours, Room, RoomBlock, RoomFacility, RoomType, Store
 from app.services import room_blocks
 from app.views.base import KitInterface, ReferenceView
+from app.views.kit.converter import optional
+from app.views.shape_fields import WeekdayField
+from app.views.shapes import day_name, picture
+
+DAY_FIELDS: dict[str, Any] = {
+    "weekday": WeekdayField(_l("Weekday"), allow_blank=True, validators=[optional()])
+}
 
 
 class OpeningHoursView(ReferenceView):
@@ -21,7 +28,7 @@ class OpeningHoursView(ReferenceView):
     list_title = _l("Opening hours")
     item_title = _l("Opening hours")
     label_columns = {
-        "weekday": _l("Weekday (0 = Monday)"),
+        "weekday": _l("Weekday"),
         "on_date": _l("Date"),
         "opens_minute": _l("Opens"),
         "closes_minute": _l("Closes"),
@@ -34,7 +41,9 @@ class OpeningHoursView(ReferenceView):
     search_columns = ["store", "weekday", "on_date"]
     order_columns = ["weekday", "on_date", "opens_minute"]
     base_order = ("weekday", "asc")
-    validators_columns = {"weekday": [NumberRange(min=0, max=6)]}
+    add_form_extra_fields = DAY_FIELDS
+    edit_form_extra_fields = DAY_FIELDS
+    formatters_columns = {"weekday": lambda day: "–" if day is None else day_name(day)}
     description_columns = {
         "on_date": _l("Hours of one date replace the weekday's hours of that date."),
         "closes_minute": _l("May lie past midnight: 26:00 is two in the morning of the next day."),
@@ -53,15 +62,16 @@ class MediaView(ReferenceView):
     list_title = _l("Pictures")
     item_title = _l("Picture")
     label_columns = {
-        "url": _l("Address"),
+        "url": _l("Picture"),
         "poster_url": _l("Poster"),
         "caption": _l("Caption"),
         "is_cover": _l("Cover"),
     }
-    list_columns = ["store", "kind", "caption", "url", "is_cover", "position"]
+    list_columns = ["url", "caption", "kind", "store", "is_cover", "position"]
     show_columns = ["store", "kind", "url", "poster_url", "caption", "is_cover", "position"]
     add_columns = show_columns
     edit_columns = show_columns
+    formatters_columns = {"url": picture, "poster_url": picture}
     search_columns = ["store", "kind", "is_cover"]
     order_columns = ["position"]
     base_order = ("position", "asc")
@@ -155,6 +165,7 @@ class StoreView(ReferenceView):
     quick_search_hint = _l("Store or address")
     order_columns = ["name", "city"]
     base_order = ("name", "asc")
+    formatters_columns = {"logo_url": picture}
     related_views = [RoomView, OpeningHoursView, MediaView]
     constraint_messages = {
         "uq_stores_name": ("name", _l("There is a store of this name already.")),

@@ -9,16 +9,51 @@ from flask import abort, flash, redirect, request, session, url_for
 from flask_appbuilder import BaseView, expose, has_access
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from app.domain.clock import utc_now
 from app.domain.errors import DomainError
+from app.domain.states import RedemptionMethod
 from app.models import Redemption, RedemptionAttempt, Voucher
 from app.services import board, redemption_search, redemptions
 from app.views.answers import json_answer, posted_values, problem, wants_json, whole_number
 from app.views.base import KitInterface, LedgerView
 from app.views.kit.current import current_actor
+from app.views.kit.values import format_instant
 from app.views.orders import refusal_text
+from app.views.shapes import terms_text
+
+STEPS: dict[str, Any] = {"preview": _l("Looked at"), "confirm": _l("Redeemed")}
+BADGE = Markup('<span class="badge bg-{}-lt">{}</span>')
+
+
+def _refusals(kind: type[DomainError]) -> dict[str, Any]:
+    """Return the message of each refusal by its code."""
+    found: dict[str, Any] = {kind.code: kind.default_message}
+    for child in kind.__subclasses__():
+        found = _refusals(child) | found
+    return found
+
+
+REFUSALS = _refusals(DomainError)
+
+
+def step_text(step: str) -> str:
+    """Return what was tried at the desk."""
+    return str(STEPS.get(step, step))
+
+
+def method_text(method: str) -> str:
+    """Return how the voucher came to the desk."""
+    return str(RedemptionMethod.of(method).label)
+
+
+def outcome_badge(outcome: str) -> Any:
+    """Return how a try ended: in order, or what refused it."""
+    if outcome == "ok":
+        return BADGE.format("green", _("In order"))
+    return BADGE.format("red", REFUSALS.get(outcome, outcome))
 
 
 class VoucherView(LedgerView):
@@ -41,8 +76,10 @@ class VoucherView(LedgerView):
     }
     list_columns = ["code_tail", "campaign", "customer", "status", "price_fen", "issued_at", "valid_until_at"]
     show_columns = [*list_columns, "order", "valid_from_at", "terms"]
+    formatters_columns = {"terms": terms_text}
     search_columns = ["status", "campaign", "issued_at"]
     quick_search_columns = ["code_tail"]
+    quick_search_hint = _l("Last signs of the code")
     order_columns = ["issued_at", "valid_until_at", "price_fen"]
     base_order = ("issued_at", "desc")
 
@@ -65,6 +102,7 @@ class RedemptionView(LedgerView):
     show_columns = [*list_columns, "reason"]
     search_columns = ["store", "room", "method", "redeemed_at"]
     quick_search_columns = ["staff_name"]
+    quick_search_hint = _l("Staff member")
     order_columns = ["redeemed_at"]
     base_order = ("redeemed_at", "desc")
 
@@ -87,10 +125,20 @@ class RedemptionAttemptView(LedgerView):
     }
     list_columns = ["at", "staff_name", "step", "method", "outcome", "code_tail", "address"]
     show_columns = list_columns
+    formatters_columns = {"step": step_text, "method": method_text, "outcome": outcome_badge}
     search_columns = ["outcome", "step", "at"]
-    quick_search_columns = ["staff_name"]
+    quick_search_columns = ["staff_name", "code_tail"]
+    quick_search_hint = _l("Staff member or end of the code")
     order_columns = ["at"]
     base_order = ("at", "desc")
+
+
+def redeemed_text(facts: dict[str, Any]) -> str:
+    """Return who redeemed a voucher where and when; nothing when nobody did."""
+    if "redeemed_at" not in facts:
+        return ""
+    at = format_instant(datetime.fromisoformat(facts["redeemed_at"]))
+    return " · ".join([at, f"{facts['store']} {facts['room']}", facts["redeemed_by"] or _("Customer")])
 
 
 class RedemptionDeskView(BaseView):
@@ -138,7 +186,11 @@ class RedemptionDeskView(BaseView):
             answer = self._preview()
         except DomainError as error:
             return problem(error) if wants_json() else self._page(error.status, error=refusal_text(error))
-        return json_answer(answer) if wants_json() else self._page(200, preview=answer)
+        if wants_json():
+            return json_answer(answer)
+        for reason in answer["reasons"]:
+            reason["facts"] = redeemed_text(reason["data"] or {})
+        return self._page(200, preview=answer)
 
     def _preview(self) -> dict[str, Any]:
         values = posted_values()

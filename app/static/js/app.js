@@ -1,4 +1,5 @@
 // Entry of every back-office page; each part works on the elements that are there.
+import { startCollect } from "./collect.js";
 import { startConfirm } from "./confirm.js";
 import { enhanceFields } from "./fields.js";
 import { startFilters } from "./filters.js";
@@ -11,4 +12,5 @@ startConfirm();
 startLists();
 startForms();
 startFilters();
+startCollect();
 enhanceFields(document);
