@@ -49,6 +49,7 @@ STATES = {
     "too_soon": "closed",
     "too_far": "closed",
     "too_short": "closed",
+    "off_step": "closed",
     "buffer": "cleaning",
 }
 
@@ -59,8 +60,9 @@ class StateSpan:
 
     `state` is free, held, reserved, in_use, cleaning, blocked or closed. `reason` is None when free, else the
     state itself or, more exactly: ended (an earlier use), in_past, too_soon, too_far, too_short (a gap in
-    which no allowed booking fits), closed (opening hours), buffer (kept clear by the buffers that a new
-    booking would need). `ref` is that of the booking or block, for staff screens only.
+    which no allowed booking fits), off_step (what comes before a gap's first start on the grid), closed
+    (opening hours), buffer (kept clear by the buffers that a new booking would need). `ref` is that of the
+    booking or block, for staff screens only.
     """
 
     start_at: datetime
@@ -132,7 +134,7 @@ def availability_spans(
             None if reason == "free" else reason,
             ref,
         )
-        for start_at, end_at, reason, ref in _without_short_gaps(_paint(wide, layers), policy, tz)
+        for start_at, end_at, reason, ref in _only_usable_gaps(_paint(wide, layers), policy, tz)
         if start_at < window.end_at and window.start_at < end_at
     ]
 
@@ -251,13 +253,20 @@ def _is_inside(layer: _Layer, window: Span) -> bool:
     return layer.start_at < layer.end_at and layer.start_at < window.end_at and layer.end_at > window.start_at
 
 
-def _without_short_gaps(shown: Iterable[_Layer], policy: BookingPolicy, tz: ZoneInfo) -> Iterator[_Layer]:
+def _only_usable_gaps(shown: Iterable[_Layer], policy: BookingPolicy, tz: ZoneInfo) -> Iterator[_Layer]:
+    """Grey what is free but of no use: gaps too short for a booking, and what precedes a gap's first start."""
     shortest = timedelta(minutes=policy.min_minutes)
     for run in shown:
-        if run.reason == "free" and _first_start(run, policy, tz) + shortest > run.end_at:
-            yield run._replace(reason="too_short")
-        else:
+        if run.reason != "free":
             yield run
+            continue
+        first = _first_start(run, policy, tz)
+        if first + shortest > run.end_at:
+            yield run._replace(reason="too_short")
+            continue
+        if first > run.start_at:
+            yield run._replace(end_at=first, reason="off_step")
+        yield run._replace(start_at=first)
 
 
 def _first_start(gap: _Layer | Span, policy: BookingPolicy, tz: ZoneInfo) -> datetime:

@@ -179,7 +179,7 @@ def test_room_state_at(label: str, moment: str, state: str) -> None:
 
 def test_free_minutes_of_a_day() -> None:
     free = free_spans(timeline(busy=[booked("12:00", "14:00")], window=span("10:00", "2026-03-12 12:00")))
-    assert free_minutes_on(free, WEDNESDAY, TZ) == 105 + 585
+    assert free_minutes_on(free, WEDNESDAY, TZ) == 105 + 570
     assert free_minutes_on(free, WEDNESDAY.replace(day=12), TZ) == 120
 
 
