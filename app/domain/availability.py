@@ -254,7 +254,7 @@ def _is_inside(layer: _Layer, window: Span) -> bool:
 
 
 def _only_usable_gaps(shown: Iterable[_Layer], policy: BookingPolicy, tz: ZoneInfo) -> Iterator[_Layer]:
-    """Grey what is free but of no use: gaps too short for a booking, and what precedes a gap's first start."""
+    """Grey what is free but of no use: gaps too short for a booking, what precedes a gap's first start."""
     shortest = timedelta(minutes=policy.min_minutes)
     for run in shown:
         if run.reason != "free":
