@@ -18,14 +18,47 @@ from wtforms.validators import Email, EqualTo, Length, ValidationError
 
 from app.extensions import current_scope
 from app.models.staff import Staff
+from app.services.roles import MENU
 from app.views.base import KitInterface, ReferenceView, Refusal
 from app.views.kit.converter import KitForm, optional, required
 from app.views.kit.fields import SecretField
+from app.views.kit.labels import ROW_LABELS
 from app.views.kit.relation_fields import RelatedRows, RelationsField
 from app.views.security import MAX_PASSWORD, PASSWORD_MARK, password_mark
 
 MIN_PASSWORD = 10
 MAX_GRANTS = 2000
+
+# The roles that the product ships; one that the owner added is called as the owner called it.
+ROLE_NAMES: dict[str, Any] = {
+    "Owner": _l("Owner"),
+    "Manager": _l("Manager"),
+    "Cashier": _l("Cashier"),
+    "Service": _l("Customer service"),
+    "Analyst": _l("Analyst"),
+    "Public": _l("Not logged in"),
+}
+PERMISSION_NAMES: dict[str, Any] = {
+    "can_read": _l("See"),
+    "can_write": _l("Add and edit"),
+    "can_delete": _l("Delete"),
+    "can_export": _l("Export"),
+    "can_act": _l("Carry out next actions"),
+    "can_reverse": _l("Reverse"),
+    "can_publish": _l("Publish"),
+    "can_pause": _l("Pause"),
+    "can_end": _l("End"),
+    "can_resend": _l("Send again"),
+    "menu_access": _l("Menu"),
+}
+
+
+def role_label(name: str) -> str:
+    """Return what a role is called."""
+    return str(ROLE_NAMES.get(name, name))
+
+
+ROW_LABELS[Role] = lambda role: role_label(role.name)
 
 
 def check_strength(form: Any, field: Any) -> None:
@@ -150,24 +183,16 @@ def active_owner_count(database: Any) -> int:
 
 
 class PermissionRows(RelatedRows):
-    """Permissions as ``right on screen`` in the user's language; the page groups them by screen."""
+    """Permissions as ``screen · right`` in the user's language; the page groups them by screen."""
 
     def label(self, row: PermissionView) -> str:
         """Return the text of one permission."""
-        right = permission_label(row.permission.name)
-        return f"{right} on {screen_label(row.view_menu.name)}"
+        return f"{screen_label(row.view_menu.name)} · {permission_label(row.permission.name)}"
 
 
 def permission_label(name: str) -> str:
     """Return a permission's name for people."""
-    known = {
-        "can_read": _("See"),
-        "can_write": _("Add and edit"),
-        "can_delete": _("Delete"),
-        "can_export": _("Export"),
-        "menu_access": _("Menu"),
-    }
-    return str(known.get(name) or name.removeprefix("can_").replace("_", " "))
+    return str(PERMISSION_NAMES.get(name) or name.removeprefix("can_").replace("_", " "))
 
 
 def screen_label(name: str) -> str:
@@ -176,7 +201,8 @@ def screen_label(name: str) -> str:
     for view in appbuilder.baseviews:
         if view.class_permission_name == name and getattr(view, "list_title", None):
             return str(view.list_title)
-    entry = appbuilder.menu.find(name)
+    # Screens without rows have the title of their menu entry.
+    entry = appbuilder.menu.find(MENU[name][1] if name in MENU else name)
     return str(entry.label) if entry is not None else name
 
 
@@ -188,6 +214,7 @@ class RoleView(OwnersOnly):
     list_title = _l("Roles")
     item_title = _l("Role")
     label_columns = {"name": _l("Name"), "permissions": _l("Permissions")}
+    formatters_columns = {"name": role_label}
     list_columns = ["name"]
     show_columns = ["name"]
     add_columns = ["name", "permissions"]

@@ -2,8 +2,8 @@
 import { text } from "./strings.js";
 
 function splitLabel(label) {
-  const at = label.lastIndexOf(" on ");
-  return at < 0 ? ["", label] : [label.slice(at + 4), label.slice(0, at)];
+  const at = label.lastIndexOf(" · ");
+  return at < 0 ? ["", label] : [label.slice(0, at), label.slice(at + 3)];
 }
 
 function element(tag, className, content = "") {

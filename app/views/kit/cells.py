@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 from app.domain.money import format_fen
 from app.views.kit.kinds import NUMBERS, Kind, kind_of
+from app.views.kit.labels import row_label
 from app.views.kit.values import format_clock, format_instant, format_yuan
 
 NOTHING = "–"
@@ -49,7 +50,7 @@ def _shorten(text: str) -> str:
 
 def many(rows: Any) -> str:
     """Return the names of several related rows."""
-    return "、".join(str(row) for row in rows) or NOTHING
+    return "、".join(map(row_label, rows)) or NOTHING
 
 
 _CELLS: dict[Kind, Callable[[Any], Any]] = {

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Flask, current_app, redirect, request, session, url_for
 from flask_appbuilder.api import BaseApi
+from flask_babel import get_translations
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
 
@@ -43,6 +44,7 @@ def install_kit(app: Flask, appbuilder: Any) -> None:
     if "UtilView.back" in app.view_functions:
         app.view_functions["UtilView.back"] = go_back
     app.before_request(_forget_unknown_language)
+    app.before_request(_use_own_words_in_forms)
 
 
 def go_back() -> Response:
@@ -72,3 +74,9 @@ def _forget_unknown_language() -> None:
         return
     if session.get("locale") and session["locale"] not in current_app.config["LANGUAGES"]:
         session.pop("locale")
+
+
+def _use_own_words_in_forms() -> None:
+    """Let WTForms speak from the product's catalogues; its own have gaps and no Traditional Chinese."""
+    if request.method == "POST" and not request.path.startswith("/api/"):
+        request.wtforms_translations = get_translations()  # type: ignore[attr-defined]

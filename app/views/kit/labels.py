@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
@@ -30,3 +31,11 @@ COMMON_LABELS: dict[str, Any] = {
     "total_fen": _l("Total"),
     "priority": _l("Priority"),
 }
+
+# What rows are called whose stored name is not meant for people, by their class.
+ROW_LABELS: dict[type[Any], Callable[[Any], Any]] = {}
+
+
+def row_label(row: Any) -> str:
+    """Return the name of a row for people."""
+    return str(ROW_LABELS.get(type(row), str)(row))

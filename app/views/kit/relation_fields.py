@@ -12,6 +12,7 @@ from wtforms.validators import ValidationError
 
 from app.views.kit import widgets
 from app.views.kit.kinds import Kind, kind_of, primary_key_name, primary_key_of
+from app.views.kit.labels import row_label
 from app.views.kit.scope import scoped_select
 from app.views.kit.values import InvalidText, parse_key, parse_text
 
@@ -74,7 +75,7 @@ class RelatedRows:
 
     def label(self, row: Any) -> str:
         """Return the text of *row*."""
-        return str(row)
+        return row_label(row)
 
     def key(self, row: Any) -> str:
         """Return the form value of *row*."""

@@ -222,9 +222,9 @@ def permission_ids(app: Flask, *names: str) -> list[str]:
 def test_role_is_made_with_permissions_in_plain_words(app: Flask, owner: FlaskClient) -> None:
     page = owner.get("/roles/add").text
     words = offered(page, "permissions")
-    assert "See on Desks" in words
-    assert "Add and edit on Desks" in words
-    assert "close on Ledger" in words
+    assert "Desks · View" in words
+    assert "Desks · Add and edit" in words
+    assert "Ledger · close" in words
     assert "js-remote-select" not in page
 
     granted = permission_ids(app, "can_read on VisitView", "can_read on DeskView")
