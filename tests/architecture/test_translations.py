@@ -73,6 +73,7 @@ OUTSIDE_GLOSSARY = {
     "Collect payment": "收款",
     "Open the order": "开单",
     "In order": "正常",
+    "Customer service": "客服",
     "Look at the voucher": "验券",
     "Please look at the voucher again first.": "请重新验券后再核销。",
 }
