@@ -18,6 +18,7 @@ from app.domain.errors import (
     TeamFull,
 )
 from app.domain.pricing import LineKind, QuoteLine
+from app.domain.slots import floor_minute
 from app.domain.states import OrderKind, OrderStatus, TeamStatus, VoucherStatus
 from app.domain.voucher_codes import new_code
 from app.models import Campaign, CampaignBuyer, Customer, Order, OrderSource, Team, Voucher
@@ -278,7 +279,8 @@ def issue_vouchers(order: Order, *, actor: Actor, now: datetime) -> None:
                 status=VoucherStatus.ISSUED,
                 terms=frozen["terms"],
                 price_fen=order.total_fen // order.quantity,
-                valid_from_at=now,
+                # Desks redeem from the full minute: what was bought a moment ago is good at once.
+                valid_from_at=floor_minute(now),
                 valid_until_at=valid_until_at,
                 issued_at=now,
             )

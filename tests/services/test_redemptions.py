@@ -53,6 +53,15 @@ def status_of(shop: Shop) -> VoucherStatus:
     return shop.rows(Voucher)[0].status  # type: ignore[no-any-return]
 
 
+def test_voucher_is_good_in_the_minute_of_its_sale(shop: Shop, cashier: Actor) -> None:
+    sold_at = shop.at(minutes=0.5)
+    no = shop.group_order(shop.campaign(), at=sold_at)
+    shop.pay(no, at=sold_at)
+
+    (voucher,) = shop.vouchers(no)
+    assert look(shop, cashier, code=voucher.code, at=shop.at(minutes=0.7))["valid"]
+
+
 @pytest.mark.parametrize("way", ["typed", "scanned", "picked"])
 def test_preview_shows_what_whose_and_where(shop: Shop, voucher: Voucher, cashier: Actor, way: str) -> None:
     customer = db.session.get(Customer, shop.customer.id)
