@@ -12,6 +12,7 @@ from sqlalchemy import update
 
 from app.domain.actor import Actor
 from app.domain.booking_rules import busy_span
+from app.domain.slots import floor_minute
 from app.domain.states import VoucherStatus
 from app.models import (
     Booking,
@@ -163,7 +164,7 @@ def _add_vouchers(batch: Batch, vouchers: list[VoucherDraft]) -> None:
             status=voucher.status,
             terms=voucher.terms,
             price_fen=voucher.campaign.price_yuan * 100,
-            valid_from_at=voucher.issued_at,
+            valid_from_at=floor_minute(voucher.issued_at),
             valid_until_at=voucher.valid_until_at,
             issued_at=voucher.issued_at,
             booking_order_id=voucher.booking.id if voucher.booking else None,
