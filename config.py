@@ -29,7 +29,7 @@ def _database_url(instance_dir: Path) -> str:
     url = os.environ.get("DATABASE_URL") or f"sqlite:///{instance_dir / 'quefang.db'}"
     for prefix in ("postgres://", "postgresql://"):
         if url.startswith(prefix):
-            return "postgresql+psycopg://" + url[len(prefix):]
+            return "postgresql+psycopg://" + url[len(prefix) :]
     return url
 
 
@@ -176,11 +176,14 @@ class ProductionSettings(Settings):
         """Raise ConfigurationError naming the first unsafe setting."""
         secrets = {"SECRET_KEY": self.SECRET_KEY, "HASH_KEY": self.HASH_KEY}
         secrets |= {f"ENCRYPTION_KEYS[{i}]": key for i, key in enumerate(self.ENCRYPTION_KEYS)}
+        secrets |= {f"SECRET_KEY_FALLBACKS[{i}]": key for i, key in enumerate(self.SECRET_KEY_FALLBACKS)}
+        if self.METRICS_TOKEN:
+            secrets["METRICS_TOKEN"] = self.METRICS_TOKEN
         for name, value in secrets.items():
             if value == DEVELOPMENT_SECRET or len(value.encode()) < 32:
                 raise ConfigurationError(f"{name} must be set to a secret of at least 32 bytes in production")
         if len(set(secrets.values())) < len(secrets):
-            raise ConfigurationError("SECRET_KEY, HASH_KEY and ENCRYPTION_KEYS must differ from one another")
+            raise ConfigurationError("the secrets must differ from one another")
         if self.DEMO_ACCOUNTS:
             raise ConfigurationError("DEMO_ACCOUNTS must be off in production")
         if self.SANDBOX_URL:

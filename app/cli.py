@@ -21,6 +21,7 @@ from app.services import channels, notification_delivery, notifications, roles
 CREDENTIALS = click.Path(exists=True, dir_okay=False, path_type=Path)
 SECRET_BYTES = 48
 
+channels_group = AppGroup("channels", help="The services that the product speaks with.")
 sandbox_group = AppGroup("sandbox", help="The simulated services of a development machine.")
 demo_group = AppGroup("demo", help="Example data.")
 notifications_group = AppGroup("notifications", help="The outbox of messages.")
@@ -28,7 +29,7 @@ notifications_group = AppGroup("notifications", help="The outbox of messages.")
 
 def register_commands(app: Flask) -> None:
     """Add the product's `flask …` commands."""
-    for command in (set_up, print_secrets, sandbox_group, demo_group, notifications_group):
+    for command in (set_up, print_secrets, channels_group, sandbox_group, demo_group, notifications_group):
         app.cli.add_command(command)
 
 
@@ -87,6 +88,15 @@ def print_secrets() -> None:
     """Print fresh secrets for the environment of a production machine."""
     for name in ("SECRET_KEY", "HASH_KEY", "ENCRYPTION_KEYS"):
         click.echo(f"{name}={secrets.token_urlsafe(SECRET_BYTES)}")
+
+
+@channels_group.command("register")
+@click.argument("path", type=CREDENTIALS)
+def register_channels(path: Path) -> None:
+    """Store the credentials of WeChat and WeChat Pay from the JSON file PATH; secrets are encrypted."""
+    with _as_operator():
+        channels.register_credentials(path, now=utc_now())
+    click.echo("Registered.")
 
 
 @sandbox_group.command("register")

@@ -19,6 +19,7 @@ from limits.strategies import FixedWindowRateLimiter, RateLimiter
 
 from app.api.auth import bearer_token
 from app.api.language import is_api_request
+from app.domain.clock import utc_now
 from app.domain.errors import RateLimited, TokenInvalid
 from app.extensions import limiter
 from app.services import tokens
@@ -48,7 +49,7 @@ class Counter:
     def seconds_left(self, limit: RateLimitItem, *key: str) -> int:
         """Return how long the window lasts, in whole seconds, at least one."""
         reset_at: float = self._ask("get_window_stats", limit, *key).reset_time
-        return max(1, round(reset_at - time.time()))
+        return max(1, round(reset_at - utc_now().timestamp()))
 
     def _ask(self, method: str, limit: RateLimitItem, *key: str) -> Any:
         if time.monotonic() >= self._paused_until:

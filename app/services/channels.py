@@ -116,15 +116,20 @@ def _find(channel: str) -> ChannelCredential | None:
 
 
 @transactional
-def register_sandbox_credentials(path: Path, *, now: datetime) -> None:
-    """Store the sandbox's credentials from its file `{"wechat": {…}, "wechat_pay": {…}}`; the same again
-    changes nothing. Templates of messages without an id get one that the sandbox accepts.
+def register_credentials(path: Path, *, now: datetime) -> None:
+    """Store the credentials of a file `{"wechat": {…}, "wechat_pay": {…}}`; the same again changes nothing.
 
     Raises InvalidField when the file cannot be read or lacks something.
     """
     found = _read(path)
     for channel in (WECHAT, WECHAT_PAY):
         _store(channel, found.get(channel), now=now)
+
+
+@transactional
+def register_sandbox_credentials(path: Path, *, now: datetime) -> None:
+    """As `register_credentials`; templates of messages without an id get one that the sandbox accepts."""
+    register_credentials(path, now=now)
     notifications.name_sandbox_templates(now=now)
 
 

@@ -237,12 +237,12 @@ def _confirm(ticket: Nonce, key: str, room_id: int, *, actor: Actor, now: dateti
     room = load_room(room_id)
     if room.store_id != ticket.store_id:
         raise NotFound()
-    lock_rooms([room_id])
     voucher = session().get(Voucher, ticket.voucher_id, populate_existing=True)
     assert voucher is not None
     method = RedemptionMethod.of(ticket.method)
     if voucher.status is VoucherStatus.LOCKED:
         return _use_booking(voucher, key, room_id, method, actor=actor, now=now)
+    lock_rooms([room_id])
     bookings.release_stale_holds(room_id, now=now)
     lock_order(voucher.order_id)
     session().refresh(voucher)

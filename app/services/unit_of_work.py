@@ -15,7 +15,6 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from app.domain.errors import (
-    Conflict,
     DomainError,
     InvalidTransition,
     LimitReached,
@@ -114,7 +113,8 @@ def _run_once(work: Callable[[], T]) -> T:
             current.commit()
     except StaleDataError as error:
         current.rollback()
-        raise Conflict() from error
+        # Somebody else changed the row meanwhile.
+        raise InvalidTransition() from error
     except BaseException:
         current.rollback()
         raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import logging
 from typing import Any
@@ -37,7 +36,7 @@ from wtforms import validators
 
 from app.domain.actor import ALL_STORES
 from app.domain.clock import utc_now
-from app.extensions import use_scope
+from app.extensions import keyring, use_scope
 from app.models.staff import Staff
 from app.views.kit.arguments import local_path
 from app.views.kit.converter import KitForm, required
@@ -151,9 +150,7 @@ class AuthDBView(FabLoginView):
 
 def password_mark(user: Staff) -> str:
     """Return what a session remembers of the password, so that changing it ends all other sessions."""
-    key = current_app.secret_key or ""
-    secret = key if isinstance(key, bytes) else key.encode()
-    return hmac.new(secret, f"password:{user.password or ''}".encode(), hashlib.sha256).hexdigest()[:32]
+    return keyring.keyed_hash("password-mark", user.password or "")[:32]
 
 
 class QuefangSecurityManager(SecurityManager):
