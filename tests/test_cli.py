@@ -15,7 +15,7 @@ from app.domain import notices
 from app.domain.states import NotificationStatus
 from app.extensions import db
 from app.models import ChannelCredential, Notification, NotificationTemplate
-from app.services import notifications, queue
+from app.services import channels, notifications, queue
 from tests.factories import make_customer
 
 
@@ -108,3 +108,9 @@ def test_resend_of_a_dead_message(
     assert again.output.startswith("Error: ")
     db.session.expire_all()
     assert message.status is NotificationStatus.PENDING
+
+
+def test_real_credentials_are_registered_by_command(runner: FlaskCliRunner, credentials: Path) -> None:
+    done = runner.invoke(args=["channels", "register", str(credentials)])
+    assert done.exit_code == 0, done.output
+    assert channels.wechat_app_id() == json.loads(credentials.read_text())["wechat"]["app_id"]

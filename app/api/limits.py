@@ -19,7 +19,6 @@ from limits.strategies import FixedWindowRateLimiter, RateLimiter
 
 from app.api.auth import bearer_token
 from app.api.language import is_api_request
-from app.domain.clock import utc_now
 from app.domain.errors import RateLimited, TokenInvalid
 from app.extensions import limiter
 from app.services import tokens
@@ -45,11 +44,6 @@ class Counter:
     def has_room(self, limit: RateLimitItem, *key: str) -> bool:
         """Tell whether one more would be within the limit."""
         return bool(self._ask("test", limit, *key))
-
-    def seconds_left(self, limit: RateLimitItem, *key: str) -> int:
-        """Return how long the window lasts, in whole seconds, at least one."""
-        reset_at: float = self._ask("get_window_stats", limit, *key).reset_time
-        return max(1, round(reset_at - utc_now().timestamp()))
 
     def _ask(self, method: str, limit: RateLimitItem, *key: str) -> Any:
         if time.monotonic() >= self._paused_until:
@@ -103,7 +97,7 @@ def _senders() -> list[str]:
 
 def too_many(limit: RateLimitItem, *key: str) -> RateLimited:
     """Return the refusal that says when to come back."""
-    return RateLimited(data={"retry_after_seconds": counter.seconds_left(limit, *key)})
+    return RateLimited(data={"retry_after_seconds": limit.get_expiry()})
 
 
 def limit_failures(
