@@ -79,7 +79,7 @@ def check_request() -> None:
     limit = _limit("API_RATE_LIMIT")
     for key in _senders():
         if not counter.hit(limit, "api", key):
-            raise too_many(limit, "api", key)
+            raise too_many(limit)
 
 
 def _senders() -> list[str]:
@@ -95,7 +95,7 @@ def _senders() -> list[str]:
     return senders
 
 
-def too_many(limit: RateLimitItem, *key: str) -> RateLimited:
+def too_many(limit: RateLimitItem) -> RateLimited:
     """Return the refusal that says when to come back."""
     return RateLimited(data={"retry_after_seconds": limit.get_expiry()})
 
@@ -117,7 +117,7 @@ def limit_failures(
             keys = [(scope, sender) for sender in _senders()]
             for key in keys:
                 if not counter.has_room(limit, *key):
-                    raise too_many(limit, *key)
+                    raise too_many(limit)
             g.failure_limits = [*g.get("failure_limits", []), (limit, keys, is_failure)]
             return view(*args, **kwargs)
 
