@@ -35,6 +35,19 @@ EVENT_LABELS: dict[str, Any] = {
 }
 
 
+# Reasons that the product gives by itself; what people typed is shown as they typed it.
+REASON_LABELS: dict[str, Any] = EVENT_LABELS | {
+    "not_confirmed": _l("Not confirmed in time"),
+    "paid_late": _l("Paid too late or twice"),
+    "voucher_expired": _l("Voucher expired"),
+}
+
+
 def event_label(event: str) -> Any:
     """Return the translated name of an event; an unknown one is shown as it is stored."""
     return EVENT_LABELS.get(event, event)
+
+
+def reason_label(reason: str) -> Any:
+    """Return a reason for people: translated when the product gave it, else as somebody typed it."""
+    return REASON_LABELS.get(reason, reason)

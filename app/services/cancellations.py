@@ -11,6 +11,7 @@ from sqlalchemy import select
 from app.domain.actor import Actor
 from app.domain.booking_rules import FeePreview, cancel_fee
 from app.domain.errors import InvalidTransition
+from app.domain.events import REASON_LABELS
 from app.domain.states import BookingState, OrderKind, OrderStatus
 from app.models import Booking, Order
 from app.services import bookings, group_orders, notifications, payments, refunds, vouchers
@@ -114,7 +115,9 @@ def refuse_order(no: str, *, reason: str, actor: Actor, now: datetime) -> None:
     vouchers.unlock_vouchers(order)
     leaving = Leaving(0, refunds.refundable_fen(order), None)
     leave(order, "refuse", leaving, reason=reason, actor=actor, now=now)
-    notifications.queue_notice("booking_refused", order=order, variables={"reason": reason}, now=now)
+    # The notice says by itself that the booking was not confirmed; only what somebody typed is added.
+    told = "" if reason in REASON_LABELS else reason
+    notifications.queue_notice("booking_refused", order=order, variables={"reason": told}, now=now)
 
 
 @transactional

@@ -92,7 +92,7 @@ def refuse_overdue(*, now: datetime, limit: int = 200) -> int:
     )
 
     def refuse(no: str) -> bool:
-        cancellations.refuse_order(no, reason="not confirmed in time", actor=SYSTEM, now=now)
+        cancellations.refuse_order(no, reason="not_confirmed", actor=SYSTEM, now=now)
         return True
 
     return sweep(due.all(), refuse)

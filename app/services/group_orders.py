@@ -256,7 +256,7 @@ def fail_member(order: Order, *, now: datetime) -> None:
     give_back(order)
     move_order(order, "team_failed", OrderStatus.REFUNDING, actor=SYSTEM, now=now)
     amount_fen = refunds.refundable_fen(order)
-    refunds.refund_order(order, amount_fen, reason="team not filled in time", actor=SYSTEM, now=now)
+    refunds.refund_order(order, amount_fen, reason="team_failed", actor=SYSTEM, now=now)
     notifications.queue_notice("team_failed", order=order, now=now)
 
 
@@ -290,7 +290,7 @@ def issue_vouchers(order: Order, *, actor: Actor, now: datetime) -> None:
     notifications.queue_notice(
         "voucher_issued",
         order=order,
-        variables={"campaign": campaign.title, "valid_until": valid_until_at},
+        variables={"campaign": campaign.title, "code_tail": code[-4:], "valid_until": valid_until_at},
         now=now,
     )
 

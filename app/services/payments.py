@@ -262,9 +262,7 @@ def _settle(order: Order, payment: Payment, *, now: datetime) -> None:
         else:
             group_orders.settle_paid(order, actor=PAYMENT_SERVICE, now=now)
     elif not _rebooked(order, now=now):
-        refunds.refund_payment(
-            payment, order, reason="paid too late or twice", actor=PAYMENT_SERVICE, now=now
-        )
+        refunds.refund_payment(payment, order, reason="paid_late", actor=PAYMENT_SERVICE, now=now)
 
 
 def _rebooked(order: Order, *, now: datetime) -> bool:

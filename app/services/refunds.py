@@ -10,6 +10,7 @@ from sqlalchemy import func, select, update
 
 from app.domain.actor import PAYMENT_SERVICE, Actor
 from app.domain.errors import Unavailable
+from app.domain.events import reason_label
 from app.domain.states import REFUND, OrderKind, OrderStatus, PaymentStatus, RefundStatus, check_transition
 from app.gateways.ports import (
     CallbackHeaders,
@@ -153,7 +154,7 @@ def _request(refund_id: int) -> tuple[Refund, Any, RefundRequest] | None:
         payment_no=payment.payment_no,
         amount_fen=refund.amount_fen,
         total_fen=payment.amount_fen,
-        reason=refund.reason,
+        reason=str(reason_label(refund.reason)),
         notify_url=channels.notify_url("refunds"),
     )
     return refund, payment.channel, wanted

@@ -132,13 +132,15 @@ def _expire_vouchers(order_id: int, *, now: datetime) -> bool:
         voucher.status = VoucherStatus.REFUNDING if is_refunded else VoucherStatus.EXPIRED
     session().flush()
     if is_refunded:
-        move_order(order, "refund_approve", OrderStatus.REFUNDING, actor=SYSTEM, now=now, reason="expired")
-        refunds.refund_order(order, amount_fen, reason="voucher expired", actor=SYSTEM, now=now)
+        move_order(
+            order, "refund_approve", OrderStatus.REFUNDING, actor=SYSTEM, now=now, reason="voucher_expired"
+        )
+        refunds.refund_order(order, amount_fen, reason="voucher_expired", actor=SYSTEM, now=now)
     else:
         _close_order(order, now=now)
-    notifications.queue_notice(
-        "voucher_expired", order=order, variables={"campaign": order.campaign.title}, now=now
-    )
+    last = rows[-1]
+    told = {"campaign": order.campaign.title, "code_tail": last.code_tail, "valid_until": last.valid_until_at}
+    notifications.queue_notice("voucher_expired", order=order, variables=told, now=now)
     return True
 
 

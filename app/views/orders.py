@@ -15,7 +15,7 @@ from werkzeug.wrappers import Response
 
 from app.domain.clock import utc_now
 from app.domain.errors import DomainError
-from app.domain.events import event_label
+from app.domain.events import event_label, reason_label
 from app.domain.money import format_fen
 from app.models import Order, Payment, Refund
 from app.services import board, staff_orders, walk_ins
@@ -188,7 +188,7 @@ def _trail_item(event: dict[str, Any]) -> dict[str, Any]:
     return {
         "title": str(event_label(event["event"])),
         "at": format_instant(event["at"]),
-        "text": " · ".join([event["reason"], *facts] if event["reason"] else facts),
+        "text": " · ".join([str(reason_label(event["reason"])), *facts] if event["reason"] else facts),
         "who": who,
         "colour": "red" if event["event"] in ALARMING else "secondary",
     }
@@ -285,6 +285,7 @@ class RefundView(LedgerView):
         "try_count": _l("Tries"),
         "last_error": _l("Last error"),
     }
+    formatters_columns = {"reason": reason_label}
     list_columns = ["refund_no", "order", "status", "amount_fen", "reason", "created_at", "finished_at"]
     show_columns = [*list_columns, "provider_refund_no", "try_count", "last_error"]
     search_columns = ["status", "created_at"]
