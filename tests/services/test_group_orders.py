@@ -10,7 +10,7 @@ import pytest
 from app.domain.actor import Actor
 from app.domain.states import CampaignStatus, OrderStatus, TeamStatus, VoucherStatus
 from app.extensions import db
-from app.models import Campaign, CampaignBuyer, CampaignEvent, Customer, Refund, Team, Voucher
+from app.models import Campaign, CampaignBuyer, CampaignEvent, Customer, Notification, Refund, Team, Voucher
 from app.services import cancellations, channels, orders, payments, redemptions, stays, teams
 from tests import factories
 from tests.services.counter import refused, unchanged
@@ -318,6 +318,18 @@ def test_vouchers_expire_and_are_refunded(shop: Shop) -> None:
     assert "voucher_expired" in shop.notices(no)
     with unchanged():
         assert teams.expire_vouchers(now=shop.at(25)) == 0
+
+
+def test_messages_about_vouchers_name_code_and_validity(shop: Shop) -> None:
+    no = shop.group_order(shop.campaign(valid_days=1))
+    shop.pay(no)
+    teams.expire_vouchers(now=shop.at(24))
+
+    (voucher,) = shop.vouchers(no)
+    told = {row.event: row.variables for row in shop.rows(Notification)}
+    for event in ("voucher_issued", "voucher_expired"):
+        assert told[event]["code_tail"] == voucher.code_tail
+        assert told[event]["valid_until"] == "2026-03-05 12:00"
 
 
 def test_vouchers_expire_without_refund_by_the_campaigns_policy(shop: Shop) -> None:
