@@ -9,7 +9,9 @@ from typing import Any
 from scripts.walkthrough_http import Answer, expect
 from scripts.walkthrough_world import API, Customer, Slot, World, check, key, yuan
 
-NOTICES = ("order_paid", "booking_confirmed")
+NOTICES = ("order_paid", "booking_confirmed", "voucher_issued", "voucher_redeemed")
+# What has to arrive as a subscribe message by the end.
+TOLD = {*NOTICES, "refund_done"}
 
 
 def look_around(world: World) -> None:
@@ -50,7 +52,7 @@ def log_in_two(world: World) -> None:
     check(me, "the profile is empty")
     answer = first.client.post(f"{API}/me/consents", dict.fromkeys(NOTICES, "accepted"))
     check(answer.status == 200, "consents are refused", answer)
-    world.tell("Two customers log in by code, bind their phones, and one accepts two kinds of messages.")
+    world.tell("Two customers log in by code, bind their phones, and one accepts four kinds of messages.")
 
 
 def book_and_pay(world: World) -> Slot:
@@ -237,10 +239,10 @@ def read_messages(world: World) -> None:
     check(first["read_at"], "a read message is not marked as read")
     world.tell(f"The inbox holds {len(messages)} messages of {len(titles)} kinds; the newest is marked read.")
 
-    def sent() -> list[Any]:
+    def sent() -> set[str]:
         outbox = world.sandbox.get("/_control/outbox").data["items"]
-        return [message for message in outbox if message.get("touser") == anna.openid]
+        mine = [message for message in outbox if message.get("touser") == anna.openid]
+        return {message["template_id"].removeprefix("sandbox-") for message in mine}
 
-    found = world.wait_for("subscribe messages reach the sandbox", lambda: len(sent()) >= 2 and sent())
-    kinds = sorted({message["template_id"] for message in found})
-    world.tell(f"WeChat received {len(found)} subscribe messages: {', '.join(kinds)}.")
+    kinds = world.wait_for(f"WeChat receives {TOLD}", lambda: TOLD <= (found := sent()) and found)
+    world.tell(f"WeChat received subscribe messages of {len(kinds)} kinds: {', '.join(sorted(kinds))}.")

@@ -67,6 +67,8 @@ class World:
     guest: Client
     customers: list[Customer] = field(default_factory=list)
     desks: dict[str, Desk] = field(default_factory=dict)
+    # Last signs of the redeemed voucher, and who redeemed it.
+    redeemed: tuple[str, str] = ("", "")
     steps: int = 0
 
     def tell(self, text: str) -> None:
@@ -112,7 +114,13 @@ class World:
         check("version" in answer, "availability carries no version")
         return {room["room_id"]: room["spans"] for room in answer["rooms"]}
 
-    def find_slots(
+    def find_slots(self, store_id: str, minutes: int, **named: Any) -> list[Slot]:
+        """Return free places as free_slots does, at least one."""
+        found = self.free_slots(store_id, minutes, **named)
+        check(found, f"store {store_id} has no free place for {minutes} minutes")
+        return found
+
+    def free_slots(
         self, store_id: str, minutes: int, *, after: timedelta, within: timedelta = timedelta(days=5)
     ) -> list[Slot]:
         """Return free places of that length on the half-hour grid, in random order."""
@@ -122,7 +130,6 @@ class World:
             for span in spans:
                 if span["state"] == "free":
                     found += _slots_in(room_id, span, minutes, first)
-        check(found, f"store {store_id} has no free place for {minutes} minutes")
         random.shuffle(found)
         return found
 
