@@ -236,7 +236,6 @@ class _Counter:
     def _fail(self, team: TeamDraft, members: list[Draft], at: datetime) -> None:
         team.values["status"] = TeamStatus.FAILED
         for draft in members:
-            reason = "未能按时成团"
             draft.move("team_failed", OrderStatus.REFUNDING, SYSTEM, at)
-            draft.refund(draft.paid_fen, SYSTEM, at, self._now, reason=reason)
+            draft.refund(draft.paid_fen, SYSTEM, at, self._now, reason="team_failed")
             self._give_back(draft)
