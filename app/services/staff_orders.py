@@ -137,6 +137,8 @@ def perform_action(
 
     Raises NotFound for an order out of scope or an unknown action, and what the action refuses.
     """
+    # Whose order it is comes before what is asked of it.
+    find_order(no, actor=actor)
     reason = str(values.get("reason") or "")[:200]
     if name == "confirm":
         cancellations.confirm_order(no, actor=actor, now=now)

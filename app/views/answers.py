@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from http import HTTPStatus
 from typing import Any
 
 from flask import jsonify, request
 from werkzeug.wrappers import Response
 
-from app.domain.errors import DomainError, InvalidField, Malformed, RateLimited, Unavailable
+from app.domain.errors import DomainError, InvalidField, Malformed
+
+RETRY_SECONDS = 5
 
 
 def wants_json() -> bool:
@@ -48,22 +51,40 @@ def json_answer(value: Any, status: int = 200) -> Response:
 
 def problem(error: DomainError) -> Response:
     """Return a refusal as a problem document (RFC 9457)."""
-    status = error.status
+    return problem_document(
+        error.status, error.code, error.message, field_errors=error.errors, data=error.data
+    )
+
+
+def problem_document(
+    status: int,
+    code: str,
+    detail: Any,
+    *,
+    field_errors: dict[str, list[Any]] | None = None,
+    data: dict[str, Any] | None = None,
+) -> Response:
+    """Return a problem document in the shape that the customers' interface uses too."""
     body = {
-        "type": "about:blank",
-        "title": error.code.replace("_", " ").capitalize(),
+        "type": f"urn:quefang:problem:{code}",
+        "title": HTTPStatus(status).phrase,
         "status": status,
-        "detail": str(error.message),
-        "code": error.code,
-        "errors": error.errors
-        and {key: [str(each) for each in texts] for key, texts in error.errors.items()},
-        "data": error.data,
+        "detail": str(detail),
+        "code": code,
+        "errors": field_errors
+        and {name: [str(text) for text in texts] for name, texts in field_errors.items()},
+        "data": data,
     }
     answer = json_answer(body, status)
     answer.mimetype = "application/problem+json"
-    if isinstance(error, RateLimited | Unavailable):
-        answer.headers["Retry-After"] = str((error.data or {}).get("retry_after_seconds", 5))
+    if status in (429, 503):
+        answer.headers["Retry-After"] = str(retry_seconds(data))
     return answer
+
+
+def retry_seconds(data: dict[str, Any] | None) -> int:
+    """Return after how many seconds another try makes sense."""
+    return int((data or {}).get("retry_after_seconds", RETRY_SECONDS))
 
 
 def posted_values() -> dict[str, Any]:

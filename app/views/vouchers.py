@@ -24,6 +24,7 @@ from app.views.kit.values import format_instant
 from app.views.orders import refusal_text
 from app.views.shapes import terms_text
 
+CODE_SHAPE = "XXXX-XXXX-XXXX-XXXX-XXXX"
 STEPS: dict[str, Any] = {"preview": _l("Looked at"), "confirm": _l("Redeemed")}
 BADGE = Markup('<span class="badge bg-{}-lt">{}</span>')
 
@@ -174,6 +175,7 @@ class RedemptionDeskView(BaseView):
             q=text,
             found=found,
             code=request.form.get("code", ""),
+            code_shape=CODE_SHAPE,
             **{"preview": None, "error": None} | values,
         )
         return page, status
@@ -238,7 +240,7 @@ class RedemptionDeskView(BaseView):
         end_at = datetime.fromisoformat(answer["end_at"])
         return self.render_template("pages/redeemed.html", answer=answer, end_at=end_at)
 
-    @expose("/<int:redemption_id>/reverse", methods=["POST"])
+    @expose("/<int(max=2147483647):redemption_id>/reverse", methods=["POST"])
     @has_access
     def reverse(self, redemption_id: int) -> Response:
         """Take a redemption back, with a reason."""
