@@ -29,7 +29,8 @@ class Visitor(FlaskClient):
     """
 
     def open(self, *args: Any, **kwargs: Any) -> TestResponse:
-        """Send one request."""
+        """Send one request and read the whole answer, exports included, while its context is there."""
+        kwargs.setdefault("buffered", True)
         if has_app_context():
             # The database must not wait for what the test still reads.
             db.session.rollback()
@@ -69,7 +70,7 @@ def main_of(answer: TestResponse) -> str:
 def menu_links(answer: TestResponse) -> list[str]:
     """Return the addresses of the side menu."""
     menu = answer.get_data(as_text=True).partition('class="app-nav"')[2].partition("</nav>")[0]
-    return re.findall(r'href="([^"]+)"', menu)
+    return re.findall(r'<a [^>]*href="([^"]+)"', menu)
 
 
 @contextmanager

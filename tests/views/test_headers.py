@@ -90,7 +90,7 @@ def test_production_cookies_travel_over_tls_only(monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("path", ["/static/css/pages.css", "/static/js/app.js", "/static/img/favicon.svg"])
 def test_files_set_no_cookie(shop: Shop, log_in: LogIn, path: str) -> None:
-    answer = log_in("Owner").get(path, buffered=True)
+    answer = log_in("Owner").get(path)
     assert answer.status_code == 200
     assert "Set-Cookie" not in answer.headers
 
