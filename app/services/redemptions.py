@@ -335,6 +335,17 @@ def reverse(redemption_id: int, *, reason: str, actor: Actor, now: datetime) -> 
     return _save_reversal(redemption, reason, actor=actor, now=now)
 
 
+def is_reversible(redemption_id: int, *, now: datetime) -> bool:
+    """Tell whether a redemption that is in scope can still be taken back."""
+    redemption = session().get(Redemption, redemption_id)
+    if redemption is None or redemption.reverses_id is not None or _is_late(redemption, now):
+        return False
+    if redemption.method is RedemptionMethod.SELF:
+        return False
+    order = session().get_one(Order, redemption.order_id)
+    return order.source is OrderSource.REDEMPTION and order.status is OrderStatus.IN_USE
+
+
 def _is_late(redemption: Redemption, now: datetime) -> bool:
     return now - redemption.redeemed_at > timedelta(minutes=REVERSAL_MINUTES)
 

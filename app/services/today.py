@@ -74,7 +74,7 @@ def list_work(*, actor: Actor, now: datetime) -> dict[str, int]:
 
 
 def list_arrivals(*, actor: Actor, now: datetime) -> list[dict[str, Any]]:
-    """Return the next arrivals, at most 12: `{no, store, room, start_at, end_at}` of the coming three hours."""
+    """Return at most 12 arrivals of the coming three hours: `{no, store, room, start_at, end_at}`."""
     rows = session().execute(
         select(Order.no, Store.name.label("store"), Room.name.label("room"), Booking.start_at, Booking.end_at)
         .join(Order, Order.id == Booking.order_id)

@@ -107,6 +107,9 @@ class CampaignView(ReferenceView):
         "weekdays": shapes.weekdays_text,
         "bands": shapes.bands_text,
         "excluded_on": shapes.dates_text,
+        "cover_url": shapes.picture,
+        "share_image_url": shapes.picture,
+        "description_html": shapes.plain_html,
     }
     search_columns = ["title", "status", "stores", "team_size"]
     quick_search_columns = ["title"]

@@ -20,6 +20,7 @@ MOST_MINUTES = 60 * 24 * 365
 MOST_PARTS = 100
 _SEPARATORS = re.compile(r"[,;、\s]+")
 _BAND = re.compile(r"(\d{1,2}:\d{2})\s*(?:-|–|—|~|至|到)\s*(\d{1,2}:\d{2})")
+_TAG = re.compile(r"(?:\s*<[^>]*>\s*)+")
 _FIELD_NAME = re.compile(r"[A-Za-z0-9_.]{1,40}")
 
 
@@ -180,6 +181,11 @@ def picture(address: Any) -> Any:
     if not str(address).startswith("/") or str(address).startswith("//"):
         return str(address)
     return Markup('<img class="thumb" src="{}" alt="{}" loading="lazy">').format(address, _("Picture"))
+
+
+def plain_html(text: Any) -> str:
+    """Rich text without its marks, as one paragraph."""
+    return _TAG.sub(" ", str(text)).strip() if text else "–"
 
 
 def band_text(band: Any) -> str:

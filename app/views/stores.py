@@ -120,7 +120,7 @@ class RoomView(ReferenceView):
     quick_search_columns = ["name"]
     quick_search_hint = _l("Room name")
     order_columns = ["name", "store.name", "capacity", "area_m2"]
-    base_order = ("position", "asc")
+    base_order = ("store.name", "asc")
     related_views = [RoomFacilityView]
     validators_columns = {"name": [Length(max=64)], "capacity": [NumberRange(min=1, max=100)]}
     constraint_messages = {

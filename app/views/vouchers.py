@@ -85,6 +85,11 @@ class VoucherView(LedgerView):
     base_order = ("issued_at", "desc")
 
 
+def is_reversible(pk: str) -> bool:
+    """Tell whether the redemption of a page can still be taken back."""
+    return redemptions.is_reversible(int(pk), now=utc_now())
+
+
 class RedemptionView(LedgerView):
     """Who redeemed what, when and into which room; reversals are rows of their own."""
 
@@ -101,6 +106,8 @@ class RedemptionView(LedgerView):
     }
     list_columns = ["id", "redeemed_at", "store", "room", "voucher", "method", "staff_name", "reverses_id"]
     show_columns = [*list_columns, "reason"]
+    show_template = "pages/redemption_record.html"
+    extra_args = {"is_reversible": is_reversible}
     search_columns = ["store", "room", "method", "redeemed_at"]
     quick_search_columns = ["staff_name"]
     quick_search_hint = _l("Staff member")

@@ -198,6 +198,21 @@ def test_a_manager_takes_a_redemption_back(
     assert look(cashier, shop, code=voucher.code).json["valid"] is True  # type: ignore[index]
 
 
+def test_the_record_offers_the_reversal_while_it_is_possible(
+    shop: Shop, voucher: Voucher, cashier: Visitor, log_in: LogIn, clock: Clock
+) -> None:
+    done = redeem(cashier, shop, voucher)
+    record, form = f"/redemptions/show/{done['redemption_id']}", f"/{done['redemption_id']}/reverse"
+    manager = log_in("Manager")
+
+    assert form in manager.get(record).get_data(as_text=True)
+    assert form not in cashier.get(record).get_data(as_text=True)
+    clock.advance(minutes=31)
+    page = manager.get(record)
+    assert page.status_code == 200
+    assert form not in page.get_data(as_text=True)
+
+
 @pytest.mark.parametrize(
     ("role", "place", "body", "later", "status", "code"),
     [

@@ -26,7 +26,7 @@ from app.views.kit.export import ExportMixin
 from app.views.kit.filters import KitFilters, QuickSearch, RelatedTo, RelatedToMany
 from app.views.kit.interface import KitInterface
 from app.views.kit.kinds import Kind, kind_of
-from app.views.kit.labels import COMMON_LABELS
+from app.views.kit.labels import COMMON_LABELS, ROW_LABELS, row_label
 from app.views.kit.lookup import LookupMixin
 from app.views.kit.relation_fields import RelationField
 from app.views.kit.saving import SavingMixin
@@ -309,8 +309,20 @@ class KitModelView(ActionsMixin, SavingMixin, LookupMixin, ExportMixin, ModelVie
         widgets = self._get_show_widget(pk, item)
         related = self._related(item, widgets)
         return self.render_template(  # type: ignore[no-any-return]
-            self.show_template, pk=pk, title=self.show_title, widgets=widgets, related_views=related
+            self.show_template,
+            pk=pk,
+            title=self.show_title,
+            subtitle=self._name_of(item),
+            widgets=widgets,
+            related_views=related,
         )
+
+    @staticmethod
+    def _name_of(item: Any) -> str:
+        """Return the name of a row for the head of its page; nothing for rows that have none."""
+        model: type[Any] = type(item)
+        has_name = model in ROW_LABELS or any("__str__" in vars(base) for base in model.__mro__[:-1])
+        return row_label(item) if has_name else ""
 
     def visible_related_views(self) -> Rows:
         """Return the related views that the user may read."""
@@ -355,7 +367,12 @@ class KitModelView(ActionsMixin, SavingMixin, LookupMixin, ExportMixin, ModelVie
         widgets = self._get_edit_widget(form=form)
         related = self._related(item, widgets)
         page = self.render_template(
-            self.edit_template, title=self.edit_title, widgets=widgets, related_views=related, pk=pk
+            self.edit_template,
+            title=self.edit_title,
+            subtitle=self._name_of(item),
+            widgets=widgets,
+            related_views=related,
+            pk=pk,
         )
         return page, status
 
