@@ -43,7 +43,9 @@ def _init_extensions(app: Flask) -> None:
     with app.app_context():
         extensions.prepare_engine(extensions.db.engine, app.config["DATABASE_LOCK_SECONDS"])
         install_scope(extensions.db.session.session_factory.class_)
-    extensions.migrate.init_app(app, extensions.db, directory=str(Path(__file__).parent.parent / "migrations"))
+    extensions.migrate.init_app(
+        app, extensions.db, directory=str(Path(__file__).parent.parent / "migrations")
+    )
     extensions.csrf.init_app(app)
     extensions.limiter.init_app(app)
     assert models  # every table is known before anything runs

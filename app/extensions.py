@@ -79,7 +79,7 @@ keyring = Keyring()
 
 
 class RedisHolder:
-    """The Redis connection with short time-outs: Redis may be gone, and nothing that sells may wait for it."""
+    """The Redis connection with short time-outs: Redis may be gone, and nothing that sells waits for it."""
 
     def __init__(self) -> None:
         self._client: redis.Redis | None = None
@@ -104,7 +104,7 @@ redis_holder = RedisHolder()
 
 # The stores that ORM reads may return in this context; nobody sees anything until an entry point says so.
 _scope: ContextVar[StoreScope] = ContextVar("store_scope", default=NO_STORES)
-# How SQLite begins a transaction: a writer takes its lock at once, so that it waits instead of failing half-way.
+# How SQLite begins a transaction: a writer takes its lock at once, so that it waits instead of failing.
 _sqlite_begin: ContextVar[str] = ContextVar("sqlite_begin", default="BEGIN")
 
 

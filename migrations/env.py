@@ -26,10 +26,7 @@ def render_item(kind, item, autogen_context):
 
 def skip_empty(_context, _revision, directives):
     """Write no migration when the models and the database agree."""
-    if (
-        getattr(config.cmd_opts, "autogenerate", False)
-        and directives[0].upgrade_ops.is_empty()
-    ):
+    if getattr(config.cmd_opts, "autogenerate", False) and directives[0].upgrade_ops.is_empty():
         directives[:] = []
 
 

@@ -38,6 +38,8 @@ class Versioned:
     updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utc_now, onupdate=utc_now)
 
 
-def reference(target: str, *, nullable: bool = False, ondelete: str = "RESTRICT", index: bool = True) -> Mapped[int]:
+def reference(
+    target: str, *, nullable: bool = False, ondelete: str = "RESTRICT", index: bool = True
+) -> Mapped[int]:
     """Return a foreign-key column to `target` (``table.id``)."""
     return mapped_column(ForeignKey(target, ondelete=ondelete), nullable=nullable, index=index)

@@ -22,8 +22,8 @@ class Booking(StoreScoped, Base):
     """A span of a room, with its buffers in `busy_from_at`/`busy_until_at`.
 
     Rows in an occupying state (held, reserved, in use, ended) never overlap in one room, buffers included:
-    PostgreSQL refuses with an exclusion constraint, SQLite with triggers, both named `ex_bookings_room_overlap`
-    (see docs/adr/0001). An ended booking still occupies its own past and its cleaning.
+    PostgreSQL refuses with an exclusion constraint, SQLite with triggers, both named
+    `ex_bookings_room_overlap` (docs/adr/0001). An ended booking still occupies its own past and its cleaning.
     """
 
     __tablename__ = "bookings"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import (
     Boolean,
@@ -50,7 +49,8 @@ campaign_rooms = _link("campaign_rooms", "campaign_id", "rooms")
 class Campaign(Versioned, StoreScoped, Base):
     """A package sold as vouchers. Empty `room_types` and `rooms` mean every room of the stores.
 
-    `bands` is ``[{"start": "10:00", "end": "18:00"}, …]`` in store-local time, `weekdays` 0 = Monday; empty means always.
+    `bands` is ``[{"start": "10:00", "end": "18:00"}, …]`` in store-local time, `weekdays` 0 = Monday; empty
+    means always.
     """
 
     __tablename__ = "campaigns"
@@ -60,7 +60,9 @@ class Campaign(Versioned, StoreScoped, Base):
         CheckConstraint("team_size >= 1 AND team_size <= 100", name="team_size_range"),
         CheckConstraint("team_size = 1 OR team_minutes > 0", name="team_minutes_given"),
         CheckConstraint("sale_starts_at < sale_ends_at", name="sale_order"),
-        CheckConstraint("sold_count >= 0 AND (stock IS NULL OR sold_count <= stock)", name="stock_not_oversold"),
+        CheckConstraint(
+            "sold_count >= 0 AND (stock IS NULL OR sold_count <= stock)", name="stock_not_oversold"
+        ),
         CheckConstraint("per_customer_limit IS NULL OR per_customer_limit >= 1", name="limit_range"),
         CheckConstraint("valid_days IS NOT NULL OR valid_until_at IS NOT NULL", name="validity_given"),
     )
@@ -112,7 +114,7 @@ class Campaign(Versioned, StoreScoped, Base):
 
 
 class CampaignBuyer(Base):
-    """How many vouchers of a campaign a customer has taken; the row that the personal limit is enforced on."""
+    """How many vouchers of a campaign a customer took; the row that enforces the personal limit."""
 
     __tablename__ = "campaign_buyers"
     __table_args__ = (

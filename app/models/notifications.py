@@ -62,7 +62,9 @@ class Notification(StoreScoped, Base):
     recipient: Mapped[Recipient] = mapped_column(labelled(Recipient, "recipient"))
     channel: Mapped[NotificationChannel] = mapped_column(labelled(NotificationChannel, "channel"))
     status: Mapped[NotificationStatus] = mapped_column(labelled(NotificationStatus, "status"))
-    customer_id: Mapped[int | None] = reference("customers.id", nullable=True, ondelete="CASCADE", index=False)
+    customer_id: Mapped[int | None] = reference(
+        "customers.id", nullable=True, ondelete="CASCADE", index=False
+    )
     store_id: Mapped[int | None] = reference("stores.id", nullable=True, index=False)
     order_id: Mapped[int | None] = reference("orders.id", nullable=True)
     # One message per event, order, recipient and channel (and occurrence, where an event can repeat).

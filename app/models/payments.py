@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, CheckConstraint, ColumnElement, Index, Integer, String, Text, UniqueConstraint, text
+from sqlalchemy import (
+    Boolean,
+    CheckConstraint,
+    ColumnElement,
+    Index,
+    Integer,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.domain.states import PaymentChannel, PaymentStatus, RefundStatus
@@ -35,7 +45,9 @@ class Payment(_ByOrder, Base):
     __table_args__ = (
         CheckConstraint("amount_fen > 0", name="amount_range"),
         # Refunds reserve their part here, so that racing refunds can never exceed the payment.
-        CheckConstraint("refund_reserved_fen >= 0 AND refund_reserved_fen <= amount_fen", name="refunds_within"),
+        CheckConstraint(
+            "refund_reserved_fen >= 0 AND refund_reserved_fen <= amount_fen", name="refunds_within"
+        ),
         UniqueConstraint("channel", "transaction_no"),
         Index(
             "uq_payments_one_pending",

@@ -133,7 +133,8 @@ FeeSteps = list[dict[str, Any]]
 class BookingPolicy(Versioned, StoreScoped, Base):
     """The booking rules of a store, or of one room in it; orders keep a frozen copy.
 
-    Fee steps are ``[{"minutes_before": 120, "fee_percent": 0}, …]``, a null `minutes_before` means after the start.
+    Fee steps are ``[{"minutes_before": 120, "fee_percent": 0}, …]``; a null `minutes_before` means after the
+    start.
     """
 
     __tablename__ = "booking_policies"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, event, false, inspect
+from sqlalchemy import ColumnElement, event, false
 from sqlalchemy.orm import ORMExecuteState, with_loader_criteria
 
 from app.extensions import current_scope, set_scope, use_scope
@@ -49,8 +49,6 @@ def install_scope(session_class: Any) -> None:
     """Listen on the session factory once per process."""
     if not event.contains(session_class, "do_orm_execute", limit_reads_to_scope):
         event.listen(session_class, "do_orm_execute", limit_reads_to_scope)
-
-
 
 
 __all__ = [

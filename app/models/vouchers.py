@@ -19,7 +19,7 @@ from app.models.types import EncryptedText, JsonValue, UtcDateTime, labelled
 
 
 class Voucher(StoreScoped, Base):
-    """A prepaid entitlement under the terms it was sold under; the code is encrypted and found by its keyed hash."""
+    """A prepaid entitlement under the terms of its sale; the code is encrypted and found by its hash."""
 
     __tablename__ = "vouchers"
     __table_args__ = (
@@ -102,5 +102,3 @@ class RedemptionAttempt(StoreScoped, Base):
     code_tail: Mapped[str] = mapped_column(String(8), default="")
 
     reason_data: Mapped[dict[str, Any] | None] = mapped_column(JsonValue)
-
-

@@ -65,12 +65,8 @@ def upgrade() -> None:
         sa.Column("changed_on", sa.DateTime(), nullable=True),
         sa.Column("created_by_fk", sa.Integer(), nullable=True),
         sa.Column("changed_by_fk", sa.Integer(), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["changed_by_fk"], ["ab_user.id"], name=op.f("fk_ab_user_changed_by_fk")
-        ),
-        sa.ForeignKeyConstraint(
-            ["created_by_fk"], ["ab_user.id"], name=op.f("fk_ab_user_created_by_fk")
-        ),
+        sa.ForeignKeyConstraint(["changed_by_fk"], ["ab_user.id"], name=op.f("fk_ab_user_changed_by_fk")),
+        sa.ForeignKeyConstraint(["created_by_fk"], ["ab_user.id"], name=op.f("fk_ab_user_created_by_fk")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ab_user")),
         sa.UniqueConstraint("email", name=op.f("uq_ab_user_email")),
         sa.UniqueConstraint("username", name=op.f("uq_ab_user_username")),
@@ -103,23 +99,17 @@ def upgrade() -> None:
         sa.Column("people", sa.Integer(), nullable=False),
         sa.Column(
             "weekdays",
-            sa.JSON(none_as_null=True).with_variant(
-                JSONB(none_as_null=True), "postgresql"
-            ),
+            sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
             nullable=False,
         ),
         sa.Column(
             "bands",
-            sa.JSON(none_as_null=True).with_variant(
-                JSONB(none_as_null=True), "postgresql"
-            ),
+            sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
             nullable=False,
         ),
         sa.Column(
             "excluded_on",
-            sa.JSON(none_as_null=True).with_variant(
-                JSONB(none_as_null=True), "postgresql"
-            ),
+            sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
             nullable=False,
         ),
         sa.Column("price_fen", sa.Integer(), nullable=False),
@@ -155,9 +145,7 @@ def upgrade() -> None:
             "price_fen >= 0 AND list_price_fen >= price_fen",
             name=op.f("ck_campaigns_price_order"),
         ),
-        sa.CheckConstraint(
-            "sale_starts_at < sale_ends_at", name=op.f("ck_campaigns_sale_order")
-        ),
+        sa.CheckConstraint("sale_starts_at < sale_ends_at", name=op.f("ck_campaigns_sale_order")),
         sa.CheckConstraint(
             "sold_count >= 0 AND (stock IS NULL OR sold_count <= stock)",
             name=op.f("ck_campaigns_stock_not_oversold"),
@@ -177,18 +165,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_campaigns")),
     )
     with op.batch_alter_table("campaigns", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_campaigns_status"), ["status"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_campaigns_status"), ["status"], unique=False)
 
     op.create_table(
         "channel_credentials",
         sa.Column("channel", sa.String(length=32), nullable=False),
         sa.Column(
             "settings",
-            sa.JSON(none_as_null=True).with_variant(
-                JSONB(none_as_null=True), "postgresql"
-            ),
+            sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
             nullable=False,
         ),
         sa.Column("secrets", sa.Text(), nullable=False),
@@ -217,9 +201,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_customers")),
     )
     with op.batch_alter_table("customers", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_customers_phone_hash"), ["phone_hash"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_customers_phone_hash"), ["phone_hash"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_customers_phone_tail_hash"),
             ["phone_tail_hash"],
@@ -255,9 +237,7 @@ def upgrade() -> None:
         ),
     )
     with op.batch_alter_table("idempotency_keys", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_idempotency_keys_created_at"), ["created_at"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_idempotency_keys_created_at"), ["created_at"], unique=False)
 
     op.create_table(
         "job_runs",
@@ -306,9 +286,7 @@ def upgrade() -> None:
         sa.Column("provider_template", sa.String(length=64), nullable=False),
         sa.Column(
             "fields",
-            sa.JSON(none_as_null=True).with_variant(
-                JSONB(none_as_null=True), "postgresql"
-            ),
+            sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
             nullable=False,
         ),
         sa.Column("is_active", sa.Boolean(), nullable=False),
@@ -342,9 +320,7 @@ def upgrade() -> None:
         ),
     )
     with op.batch_alter_table("payment_callbacks", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_payment_callbacks_subject_no"), ["subject_no"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_payment_callbacks_subject_no"), ["subject_no"], unique=False)
 
     op.create_table(
         "room_types",
@@ -429,9 +405,7 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ab_group_role")),
-        sa.UniqueConstraint(
-            "group_id", "role_id", name=op.f("uq_ab_group_role_group_id_role_id")
-        ),
+        sa.UniqueConstraint("group_id", "role_id", name=op.f("uq_ab_group_role_group_id_role_id")),
     )
     with op.batch_alter_table("ab_group_role", schema=None) as batch_op:
         batch_op.create_index("idx_group_id", ["group_id"], unique=False)
@@ -481,9 +455,7 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ab_user_group")),
-        sa.UniqueConstraint(
-            "user_id", "group_id", name=op.f("uq_ab_user_group_user_id_group_id")
-        ),
+        sa.UniqueConstraint("user_id", "group_id", name=op.f("uq_ab_user_group_user_id_group_id")),
     )
     with op.batch_alter_table("ab_user_group", schema=None) as batch_op:
         batch_op.create_index("idx_user_group_id", ["group_id"], unique=False)
@@ -507,9 +479,7 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ab_user_role")),
-        sa.UniqueConstraint(
-            "user_id", "role_id", name=op.f("uq_ab_user_role_user_id_role_id")
-        ),
+        sa.UniqueConstraint("user_id", "role_id", name=op.f("uq_ab_user_role_user_id_role_id")),
     )
     op.create_table(
         "audit_entries",
@@ -523,16 +493,12 @@ def upgrade() -> None:
         sa.Column("store_id", sa.Integer(), nullable=True),
         sa.Column(
             "before",
-            sa.JSON(none_as_null=True).with_variant(
-                JSONB(none_as_null=True), "postgresql"
-            ),
+            sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
             nullable=True,
         ),
         sa.Column(
             "after",
-            sa.JSON(none_as_null=True).with_variant(
-                JSONB(none_as_null=True), "postgresql"
-            ),
+            sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
             nullable=True,
         ),
         sa.Column("reason", sa.String(length=200), nullable=False),
@@ -546,12 +512,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entries")),
     )
     with op.batch_alter_table("audit_entries", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_audit_entries_entity", ["entity", "entity_id"], unique=False
-        )
-        batch_op.create_index(
-            "ix_audit_entries_store_at", ["store_id", "at"], unique=False
-        )
+        batch_op.create_index("ix_audit_entries_entity", ["entity", "entity_id"], unique=False)
+        batch_op.create_index("ix_audit_entries_store_at", ["store_id", "at"], unique=False)
 
     op.create_table(
         "booking_sessions",
@@ -576,14 +538,10 @@ def upgrade() -> None:
             ondelete="RESTRICT",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_booking_sessions")),
-        sa.UniqueConstraint(
-            "store_id", "name", name=op.f("uq_booking_sessions_store_id_name")
-        ),
+        sa.UniqueConstraint("store_id", "name", name=op.f("uq_booking_sessions_store_id_name")),
     )
     with op.batch_alter_table("booking_sessions", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_booking_sessions_store_id"), ["store_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_booking_sessions_store_id"), ["store_id"], unique=False)
 
     op.create_table(
         "campaign_buyers",
@@ -591,9 +549,7 @@ def upgrade() -> None:
         sa.Column("customer_id", sa.Integer(), nullable=False),
         sa.Column("taken_count", sa.Integer(), nullable=False),
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.CheckConstraint(
-            "taken_count >= 0", name=op.f("ck_campaign_buyers_taken_range")
-        ),
+        sa.CheckConstraint("taken_count >= 0", name=op.f("ck_campaign_buyers_taken_range")),
         sa.ForeignKeyConstraint(
             ["campaign_id"],
             ["campaigns.id"],
@@ -614,12 +570,8 @@ def upgrade() -> None:
         ),
     )
     with op.batch_alter_table("campaign_buyers", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_campaign_buyers_campaign_id"), ["campaign_id"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_campaign_buyers_customer_id"), ["customer_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_campaign_buyers_campaign_id"), ["campaign_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_campaign_buyers_customer_id"), ["customer_id"], unique=False)
 
     op.create_table(
         "campaign_events",
@@ -672,9 +624,7 @@ def upgrade() -> None:
             name=op.f("fk_campaign_room_types_room_type_id"),
             ondelete="RESTRICT",
         ),
-        sa.PrimaryKeyConstraint(
-            "campaign_id", "room_type_id", name=op.f("pk_campaign_room_types")
-        ),
+        sa.PrimaryKeyConstraint("campaign_id", "room_type_id", name=op.f("pk_campaign_room_types")),
     )
     op.create_table(
         "campaign_stores",
@@ -692,9 +642,7 @@ def upgrade() -> None:
             name=op.f("fk_campaign_stores_store_id"),
             ondelete="RESTRICT",
         ),
-        sa.PrimaryKeyConstraint(
-            "campaign_id", "store_id", name=op.f("pk_campaign_stores")
-        ),
+        sa.PrimaryKeyConstraint("campaign_id", "store_id", name=op.f("pk_campaign_stores")),
     )
     op.create_table(
         "customer_identities",
@@ -739,9 +687,7 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_customer_sessions")),
-        sa.UniqueConstraint(
-            "refresh_hash", name=op.f("uq_customer_sessions_refresh_hash")
-        ),
+        sa.UniqueConstraint("refresh_hash", name=op.f("uq_customer_sessions_refresh_hash")),
     )
     with op.batch_alter_table("customer_sessions", schema=None) as batch_op:
         batch_op.create_index(
@@ -749,9 +695,7 @@ def upgrade() -> None:
             ["customer_id"],
             unique=False,
         )
-        batch_op.create_index(
-            batch_op.f("ix_customer_sessions_expires_at"), ["expires_at"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_customer_sessions_expires_at"), ["expires_at"], unique=False)
 
     op.create_table(
         "message_consents",
@@ -760,9 +704,7 @@ def upgrade() -> None:
         sa.Column("credit_count", sa.Integer(), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.CheckConstraint(
-            "credit_count >= 0", name=op.f("ck_message_consents_credit_range")
-        ),
+        sa.CheckConstraint("credit_count >= 0", name=op.f("ck_message_consents_credit_range")),
         sa.ForeignKeyConstraint(
             ["customer_id"],
             ["customers.id"],
@@ -777,9 +719,7 @@ def upgrade() -> None:
         ),
     )
     with op.batch_alter_table("message_consents", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_message_consents_customer_id"), ["customer_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_message_consents_customer_id"), ["customer_id"], unique=False)
 
     op.create_table(
         "opening_hours",
@@ -811,18 +751,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_opening_hours")),
     )
     with op.batch_alter_table("opening_hours", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_opening_hours_store_id"), ["store_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_opening_hours_store_id"), ["store_id"], unique=False)
 
     op.create_table(
         "rooms",
         sa.Column("store_id", sa.Integer(), nullable=False),
         sa.Column("room_type_id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String(length=64), nullable=False),
-        sa.Column(
-            "area_m2", sa.Numeric(precision=6, scale=1, asdecimal=False), nullable=True
-        ),
+        sa.Column("area_m2", sa.Numeric(precision=6, scale=1, asdecimal=False), nullable=True),
         sa.Column("capacity", sa.Integer(), nullable=False),
         sa.Column("decor_style", sa.String(length=32), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
@@ -833,12 +769,8 @@ def upgrade() -> None:
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.CheckConstraint(
-            "area_m2 IS NULL OR area_m2 > 0", name=op.f("ck_rooms_area_positive")
-        ),
-        sa.CheckConstraint(
-            "capacity >= 1 AND capacity <= 100", name=op.f("ck_rooms_capacity_range")
-        ),
+        sa.CheckConstraint("area_m2 IS NULL OR area_m2 > 0", name=op.f("ck_rooms_area_positive")),
+        sa.CheckConstraint("capacity >= 1 AND capacity <= 100", name=op.f("ck_rooms_capacity_range")),
         sa.CheckConstraint(
             "cleaning_minutes >= 0 AND cleaning_minutes <= 600",
             name=op.f("ck_rooms_cleaning_range"),
@@ -859,12 +791,8 @@ def upgrade() -> None:
         sa.UniqueConstraint("store_id", "name", name=op.f("uq_rooms_store_id_name")),
     )
     with op.batch_alter_table("rooms", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_rooms_room_type_id"), ["room_type_id"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_rooms_store_id"), ["store_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_rooms_room_type_id"), ["room_type_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_rooms_store_id"), ["store_id"], unique=False)
 
     op.create_table(
         "staff_stores",
@@ -885,9 +813,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("staff_id", "store_id", name=op.f("pk_staff_stores")),
     )
     with op.batch_alter_table("staff_stores", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_staff_stores_store_id"), ["store_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_staff_stores_store_id"), ["store_id"], unique=False)
 
     op.create_table(
         "teams",
@@ -932,9 +858,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("no", name=op.f("uq_teams_no")),
     )
     with op.batch_alter_table("teams", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_teams_campaign_id"), ["campaign_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_teams_campaign_id"), ["campaign_id"], unique=False)
         batch_op.create_index(
             "ix_teams_expiry",
             ["expires_at"],
@@ -942,9 +866,7 @@ def upgrade() -> None:
             sqlite_where=sa.text("status = 'forming'"),
             postgresql_where=sa.text("status = 'forming'"),
         )
-        batch_op.create_index(
-            batch_op.f("ix_teams_starter_id"), ["starter_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_teams_starter_id"), ["starter_id"], unique=False)
 
     op.create_table(
         "ab_permission_view_role",
@@ -971,9 +893,7 @@ def upgrade() -> None:
         ),
     )
     with op.batch_alter_table("ab_permission_view_role", schema=None) as batch_op:
-        batch_op.create_index(
-            "idx_permission_view_id", ["permission_view_id"], unique=False
-        )
+        batch_op.create_index("idx_permission_view_id", ["permission_view_id"], unique=False)
         batch_op.create_index("idx_role_id", ["role_id"], unique=False)
 
     op.create_table(
@@ -996,16 +916,12 @@ def upgrade() -> None:
         sa.Column("check_in_early_minutes", sa.Integer(), nullable=False),
         sa.Column(
             "cancel_steps",
-            sa.JSON(none_as_null=True).with_variant(
-                JSONB(none_as_null=True), "postgresql"
-            ),
+            sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
             nullable=False,
         ),
         sa.Column(
             "change_steps",
-            sa.JSON(none_as_null=True).with_variant(
-                JSONB(none_as_null=True), "postgresql"
-            ),
+            sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
             nullable=False,
         ),
         sa.Column("version", sa.Integer(), nullable=False),
@@ -1048,17 +964,11 @@ def upgrade() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_booking_policies")),
-        sa.UniqueConstraint(
-            "store_id", "room_id", name=op.f("uq_booking_policies_store_id_room_id")
-        ),
+        sa.UniqueConstraint("store_id", "room_id", name=op.f("uq_booking_policies_store_id_room_id")),
     )
     with op.batch_alter_table("booking_policies", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_booking_policies_room_id"), ["room_id"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_booking_policies_store_id"), ["store_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_booking_policies_room_id"), ["room_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_booking_policies_store_id"), ["store_id"], unique=False)
         batch_op.create_index(
             "uq_booking_policies_store_default",
             ["store_id"],
@@ -1083,9 +993,7 @@ def upgrade() -> None:
             name=op.f("fk_campaign_rooms_room_id"),
             ondelete="RESTRICT",
         ),
-        sa.PrimaryKeyConstraint(
-            "campaign_id", "room_id", name=op.f("pk_campaign_rooms")
-        ),
+        sa.PrimaryKeyConstraint("campaign_id", "room_id", name=op.f("pk_campaign_rooms")),
     )
     op.create_table(
         "media",
@@ -1112,9 +1020,7 @@ def upgrade() -> None:
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column("is_cover", sa.Boolean(), nullable=False),
         sa.Column("id", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["room_id"], ["rooms.id"], name=op.f("fk_media_room_id"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["room_id"], ["rooms.id"], name=op.f("fk_media_room_id"), ondelete="CASCADE"),
         sa.ForeignKeyConstraint(
             ["store_id"],
             ["stores.id"],
@@ -1125,9 +1031,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("media", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_media_room_id"), ["room_id"], unique=False)
-        batch_op.create_index(
-            batch_op.f("ix_media_store_id"), ["store_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_media_store_id"), ["store_id"], unique=False)
 
     op.create_table(
         "orders",
@@ -1194,9 +1098,7 @@ def upgrade() -> None:
         sa.Column("cancel_fee_fen", sa.Integer(), nullable=False),
         sa.Column(
             "policy",
-            sa.JSON(none_as_null=True).with_variant(
-                JSONB(none_as_null=True), "postgresql"
-            ),
+            sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
             nullable=False,
         ),
         sa.Column("note", sa.String(length=200), nullable=False),
@@ -1215,9 +1117,7 @@ def upgrade() -> None:
             name=op.f("ck_orders_total_sum"),
         ),
         sa.CheckConstraint("paid_fen >= 0", name=op.f("ck_orders_paid_range")),
-        sa.CheckConstraint(
-            "quantity >= 1 AND quantity <= 100", name=op.f("ck_orders_quantity_range")
-        ),
+        sa.CheckConstraint("quantity >= 1 AND quantity <= 100", name=op.f("ck_orders_quantity_range")),
         sa.CheckConstraint(
             "refunded_fen >= 0 AND refunded_fen <= paid_fen",
             name=op.f("ck_orders_refunded_range"),
@@ -1257,12 +1157,8 @@ def upgrade() -> None:
         sa.UniqueConstraint("no", name=op.f("uq_orders_no")),
     )
     with op.batch_alter_table("orders", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_orders_campaign_id"), ["campaign_id"], unique=False
-        )
-        batch_op.create_index(
-            "ix_orders_customer_created", ["customer_id", "created_at"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_orders_campaign_id"), ["campaign_id"], unique=False)
+        batch_op.create_index("ix_orders_customer_created", ["customer_id", "created_at"], unique=False)
         batch_op.create_index(
             "ix_orders_expiry",
             ["expires_at"],
@@ -1270,15 +1166,9 @@ def upgrade() -> None:
             sqlite_where=sa.text("status = 'pending_payment'"),
             postgresql_where=sa.text("status = 'pending_payment'"),
         )
-        batch_op.create_index(
-            "ix_orders_status_created", ["status", "created_at"], unique=False
-        )
-        batch_op.create_index(
-            "ix_orders_store_created", ["store_id", "created_at"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_orders_team_id"), ["team_id"], unique=False
-        )
+        batch_op.create_index("ix_orders_status_created", ["status", "created_at"], unique=False)
+        batch_op.create_index("ix_orders_store_created", ["store_id", "created_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_orders_team_id"), ["team_id"], unique=False)
 
     op.create_table(
         "price_rules",
@@ -1332,9 +1222,7 @@ def upgrade() -> None:
         sa.Column("dates_until_on", sa.Date(), nullable=True),
         sa.Column(
             "weekdays",
-            sa.JSON(none_as_null=True).with_variant(
-                JSONB(none_as_null=True), "postgresql"
-            ),
+            sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
             nullable=True,
         ),
         sa.Column("band_start_minute", sa.Integer(), nullable=False),
@@ -1417,18 +1305,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_price_rules")),
     )
     with op.batch_alter_table("price_rules", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_price_rules_room_id"), ["room_id"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_price_rules_room_type_id"), ["room_type_id"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_price_rules_session_id"), ["session_id"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_price_rules_store_id"), ["store_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_price_rules_room_id"), ["room_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_price_rules_room_type_id"), ["room_type_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_price_rules_session_id"), ["session_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_price_rules_store_id"), ["store_id"], unique=False)
 
     op.create_table(
         "room_blocks",
@@ -1454,12 +1334,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_room_blocks")),
     )
     with op.batch_alter_table("room_blocks", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_room_blocks_room_id"), ["room_id"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_room_blocks_store_id"), ["store_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_room_blocks_room_id"), ["room_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_room_blocks_store_id"), ["store_id"], unique=False)
 
     op.create_table(
         "room_facilities",
@@ -1488,12 +1364,8 @@ def upgrade() -> None:
         ),
     )
     with op.batch_alter_table("room_facilities", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_room_facilities_facility_id"), ["facility_id"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_room_facilities_room_id"), ["room_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_room_facilities_facility_id"), ["facility_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_room_facilities_room_id"), ["room_id"], unique=False)
 
     op.create_table(
         "bookings",
@@ -1558,24 +1430,16 @@ def upgrade() -> None:
             sqlite_where=sa.text("state = 'held'"),
             postgresql_where=sa.text("state = 'held'"),
         )
-        batch_op.create_index(
-            batch_op.f("ix_bookings_order_id"), ["order_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_bookings_order_id"), ["order_id"], unique=False)
         batch_op.create_index(
             "ix_bookings_room_busy",
             ["room_id", "busy_until_at"],
             unique=False,
             sqlite_where=sa.text("state IN ('held', 'reserved', 'in_use', 'ended')"),
-            postgresql_where=sa.text(
-                "state IN ('held', 'reserved', 'in_use', 'ended')"
-            ),
+            postgresql_where=sa.text("state IN ('held', 'reserved', 'in_use', 'ended')"),
         )
-        batch_op.create_index(
-            "ix_bookings_state_end_at", ["state", "end_at"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_bookings_store_id"), ["store_id"], unique=False
-        )
+        batch_op.create_index("ix_bookings_state_end_at", ["state", "end_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_bookings_store_id"), ["store_id"], unique=False)
 
     op.create_table(
         "notifications",
@@ -1626,9 +1490,7 @@ def upgrade() -> None:
         sa.Column("dedupe_key", sa.String(length=160), nullable=False),
         sa.Column(
             "variables",
-            sa.JSON(none_as_null=True).with_variant(
-                JSONB(none_as_null=True), "postgresql"
-            ),
+            sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
             nullable=False,
         ),
         sa.Column("title", sa.String(length=64), nullable=False),
@@ -1676,12 +1538,8 @@ def upgrade() -> None:
             sqlite_where=sa.text("status IN ('pending', 'sending', 'failed')"),
             postgresql_where=sa.text("status IN ('pending', 'sending', 'failed')"),
         )
-        batch_op.create_index(
-            batch_op.f("ix_notifications_order_id"), ["order_id"], unique=False
-        )
-        batch_op.create_index(
-            "ix_notifications_store_created", ["store_id", "created_at"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_notifications_order_id"), ["order_id"], unique=False)
+        batch_op.create_index("ix_notifications_store_created", ["store_id", "created_at"], unique=False)
 
     op.create_table(
         "order_events",
@@ -1696,9 +1554,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(length=200), nullable=False),
         sa.Column(
             "data",
-            sa.JSON(none_as_null=True).with_variant(
-                JSONB(none_as_null=True), "postgresql"
-            ),
+            sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
             nullable=True,
         ),
         sa.Column("id", sa.Integer(), nullable=False),
@@ -1711,9 +1567,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_order_events")),
     )
     with op.batch_alter_table("order_events", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_order_events_order_id"), ["order_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_order_events_order_id"), ["order_id"], unique=False)
 
     op.create_table(
         "order_lines",
@@ -1738,9 +1592,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_order_lines")),
     )
     with op.batch_alter_table("order_lines", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_order_lines_order_id"), ["order_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_order_lines_order_id"), ["order_id"], unique=False)
 
     op.create_table(
         "payments",
@@ -1795,18 +1647,12 @@ def upgrade() -> None:
             ondelete="RESTRICT",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_payments")),
-        sa.UniqueConstraint(
-            "channel", "transaction_no", name=op.f("uq_payments_channel_transaction_no")
-        ),
+        sa.UniqueConstraint("channel", "transaction_no", name=op.f("uq_payments_channel_transaction_no")),
         sa.UniqueConstraint("payment_no", name=op.f("uq_payments_payment_no")),
     )
     with op.batch_alter_table("payments", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_payments_order_id"), ["order_id"], unique=False
-        )
-        batch_op.create_index(
-            "ix_payments_status_next_query", ["status", "next_query_at"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_payments_order_id"), ["order_id"], unique=False)
+        batch_op.create_index("ix_payments_status_next_query", ["status", "next_query_at"], unique=False)
         batch_op.create_index(
             "uq_payments_one_pending",
             ["order_id", "channel"],
@@ -1842,9 +1688,7 @@ def upgrade() -> None:
         ),
         sa.Column(
             "terms",
-            sa.JSON(none_as_null=True).with_variant(
-                JSONB(none_as_null=True), "postgresql"
-            ),
+            sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
             nullable=False,
         ),
         sa.Column("price_fen", sa.Integer(), nullable=False),
@@ -1857,9 +1701,7 @@ def upgrade() -> None:
             "(status = 'locked') <= (booking_order_id IS NOT NULL)",
             name=op.f("ck_vouchers_locked_in_booking"),
         ),
-        sa.CheckConstraint(
-            "valid_from_at < valid_until_at", name=op.f("ck_vouchers_validity_order")
-        ),
+        sa.CheckConstraint("valid_from_at < valid_until_at", name=op.f("ck_vouchers_validity_order")),
         sa.ForeignKeyConstraint(
             ["booking_order_id"],
             ["orders.id"],
@@ -1893,18 +1735,10 @@ def upgrade() -> None:
             ["booking_order_id"],
             unique=False,
         )
-        batch_op.create_index(
-            batch_op.f("ix_vouchers_campaign_id"), ["campaign_id"], unique=False
-        )
-        batch_op.create_index(
-            "ix_vouchers_customer_status", ["customer_id", "status"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_vouchers_order_id"), ["order_id"], unique=False
-        )
-        batch_op.create_index(
-            "ix_vouchers_status_until", ["status", "valid_until_at"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_vouchers_campaign_id"), ["campaign_id"], unique=False)
+        batch_op.create_index("ix_vouchers_customer_status", ["customer_id", "status"], unique=False)
+        batch_op.create_index(batch_op.f("ix_vouchers_order_id"), ["order_id"], unique=False)
+        batch_op.create_index("ix_vouchers_status_until", ["status", "valid_until_at"], unique=False)
 
     op.create_table(
         "redemption_attempts",
@@ -1920,9 +1754,7 @@ def upgrade() -> None:
         sa.Column("code_tail", sa.String(length=8), nullable=False),
         sa.Column(
             "reason_data",
-            sa.JSON(none_as_null=True).with_variant(
-                JSONB(none_as_null=True), "postgresql"
-            ),
+            sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
             nullable=True,
         ),
         sa.Column("id", sa.Integer(), nullable=False),
@@ -1947,12 +1779,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_redemption_attempts")),
     )
     with op.batch_alter_table("redemption_attempts", schema=None) as batch_op:
-        batch_op.create_index(
-            "ix_redemption_attempts_staff_at", ["staff_id", "at"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_redemption_attempts_store_id"), ["store_id"], unique=False
-        )
+        batch_op.create_index("ix_redemption_attempts_staff_at", ["staff_id", "at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_redemption_attempts_store_id"), ["store_id"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_redemption_attempts_voucher_id"),
             ["voucher_id"],
@@ -1987,9 +1815,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(length=200), nullable=False),
         sa.Column(
             "answer",
-            sa.JSON(none_as_null=True).with_variant(
-                JSONB(none_as_null=True), "postgresql"
-            ),
+            sa.JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql"),
             nullable=False,
         ),
         sa.Column("id", sa.Integer(), nullable=False),
@@ -2028,18 +1854,10 @@ def upgrade() -> None:
         sa.UniqueConstraint("reverses_id", name=op.f("uq_redemptions_reverses_id")),
     )
     with op.batch_alter_table("redemptions", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_redemptions_order_id"), ["order_id"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_redemptions_room_id"), ["room_id"], unique=False
-        )
-        batch_op.create_index(
-            "ix_redemptions_store_redeemed", ["store_id", "redeemed_at"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_redemptions_voucher_id"), ["voucher_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_redemptions_order_id"), ["order_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_redemptions_room_id"), ["room_id"], unique=False)
+        batch_op.create_index("ix_redemptions_store_redeemed", ["store_id", "redeemed_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_redemptions_voucher_id"), ["voucher_id"], unique=False)
 
     op.create_table(
         "refunds",
@@ -2089,15 +1907,9 @@ def upgrade() -> None:
         sa.UniqueConstraint("refund_no", name=op.f("uq_refunds_refund_no")),
     )
     with op.batch_alter_table("refunds", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_refunds_order_id"), ["order_id"], unique=False
-        )
-        batch_op.create_index(
-            batch_op.f("ix_refunds_payment_id"), ["payment_id"], unique=False
-        )
-        batch_op.create_index(
-            "ix_refunds_status_next_try", ["status", "next_try_at"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_refunds_order_id"), ["order_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_refunds_payment_id"), ["payment_id"], unique=False)
+        batch_op.create_index("ix_refunds_status_next_try", ["status", "next_try_at"], unique=False)
 
     # ### end Alembic commands ###
 
@@ -2166,9 +1978,7 @@ def downgrade() -> None:
         batch_op.drop_index(
             "ix_bookings_room_busy",
             sqlite_where=sa.text("state IN ('held', 'reserved', 'in_use', 'ended')"),
-            postgresql_where=sa.text(
-                "state IN ('held', 'reserved', 'in_use', 'ended')"
-            ),
+            postgresql_where=sa.text("state IN ('held', 'reserved', 'in_use', 'ended')"),
         )
         batch_op.drop_index(batch_op.f("ix_bookings_order_id"))
         batch_op.drop_index(
