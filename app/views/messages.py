@@ -179,6 +179,7 @@ class AuditEntryView(LedgerView):
     show_columns: list[str] = []
     export_columns = [*list_columns, "actor_kind", "before", "after", "reason"]
     formatters_columns = {
+        "actor_name": audit_words.actor_text,
         "actor_kind": audit_words.actor_text,
         "action": audit_words.action_text,
         "entity": audit_words.entity_text,

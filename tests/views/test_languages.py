@@ -106,6 +106,17 @@ def test_forms_refuse_in_the_language_of_the_page(app: Flask, language: str, mes
     assert message in answer.get_data(as_text=True)
 
 
+def test_exports_use_the_words_of_the_screen(app: Flask) -> None:
+    client = owner_of(app)
+    assert client.post("/facilities/add", data={"name": "茶具"}).status_code == 302
+
+    header, entry = client.get("/audit/export").get_data(as_text=True).strip().splitlines()
+
+    assert "操作人" in header
+    assert "已创建" in entry
+    assert "create" not in entry
+
+
 @pytest.mark.parametrize(
     ("page", "texts"),
     [
