@@ -351,6 +351,7 @@ def make_cafe(url: str, **overrides: Any) -> Flask:
         install_kit(app, appbuilder)
         db.session.remove()
     app.before_request(scope_of_request)
+    app.teardown_request(forget_request)
     return app
 
 
@@ -374,6 +375,12 @@ def scope_of_request() -> None:
         set_scope(ALL_STORES)
     else:
         set_scope(StoreScope(store_ids=frozenset(store.id for store in user.stores)))
+
+
+def forget_request(_error: BaseException | None) -> None:
+    """What the product does after each request; later tests would inherit the writer's lock."""
+    set_writing(False)
+    set_scope(NO_STORES)
 
 
 def fill(app: Flask) -> None:
