@@ -47,7 +47,7 @@ class PriceKind(LabelledEnum):
 
 class DayKind(LabelledEnum):
     ANY = ("any", _l("Any day"))
-    WEEKDAY = ("weekday", _l("Weekday"), "blue")
+    WEEKDAY = ("weekday", _l("Working day"), "blue")
     WEEKEND = ("weekend", _l("Weekend"), "orange")
     HOLIDAY = ("holiday", _l("Public holiday"), "red")
     DATES = ("dates", _l("Date range"), "purple")
