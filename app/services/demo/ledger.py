@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 ZONE = ZoneInfo("Asia/Shanghai")
 HOLD = timedelta(minutes=15)
-ABNORMAL_SHARE = 0.015
+# Refunds that did not arrive wait for somebody for a few days at most.
+ABNORMAL_SHARE, ABNORMAL_DAYS = 0.1, 6
 
 
 @dataclass
@@ -162,7 +163,8 @@ class Draft:
     def refund(self, amount_fen: int, actor: Actor, at: datetime, now: datetime, *, reason: str) -> None:
         """Give money back: nearly always it arrives within a minute, now and then it needs attention."""
         arrives_at = min(at + timedelta(seconds=self.rng.randrange(4, 50)), now)
-        is_abnormal = self.rng.random() < ABNORMAL_SHARE
+        is_recent = now - at < timedelta(days=ABNORMAL_DAYS)
+        is_abnormal = self.rng.random() < ABNORMAL_SHARE and is_recent
         status = RefundStatus.ABNORMAL if is_abnormal else RefundStatus.SUCCEEDED
         payment = self.payments[-1]
         payment["refund_reserved_fen"] = payment.get("refund_reserved_fen", 0) + amount_fen
