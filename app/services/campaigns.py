@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import selectinload
 
 from app.domain.actor import Actor
-from app.domain.errors import InvalidField, InvalidTransition, NotFound
+from app.domain.errors import Forbidden, InvalidField, InvalidTransition, NotFound
 from app.domain.states import CAMPAIGN, CampaignStatus, check_transition
 from app.models import Campaign, CampaignEvent, Customer, Media
 from app.models.campaigns import campaign_stores
@@ -84,6 +84,15 @@ def get_campaign(campaign_id: int, *, now: datetime) -> dict[str, Any]:
 def clean_html(html: str) -> str:
     """Return rich text with nothing left in it that could run, load or point elsewhere."""
     return nh3.clean(html, tags=ALLOWED_TAGS, attributes={})
+
+
+def check_reach(campaign_id: int, *, actor: Actor) -> None:
+    """Raise Forbidden unless the actor works in every store where a campaign counts."""
+    stores = session().scalars(
+        select(campaign_stores.c.store_id).where(campaign_stores.c.campaign_id == campaign_id)
+    )
+    if not all(actor.scope.allows(store_id) for store_id in stores):
+        raise Forbidden(_l("This campaign counts in stores that you do not manage."))
 
 
 def prepare(campaign: Campaign) -> None:

@@ -139,7 +139,12 @@ class CampaignView(ReferenceView):
 
     def pre_update(self, item: Any) -> None:
         """As for a new campaign; vouchers that are sold keep the terms they were sold under."""
+        campaigns.check_reach(item.id, actor=current_actor())
         campaigns.prepare(item)
+
+    def pre_delete(self, item: Any) -> None:
+        """A campaign of several stores goes only by somebody who works in all of them."""
+        campaigns.check_reach(item.id, actor=current_actor())
 
     @action("publish", _l("Publish"), _l("Publish these campaigns?"), "fa-bullhorn")
     def publish(self, items: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
 
 from babel.dates import get_day_names
@@ -185,7 +186,7 @@ def picture(address: Any) -> Any:
 
 def plain_html(text: Any) -> str:
     """Rich text without its marks, as one paragraph."""
-    return _TAG.sub(" ", str(text)).strip() if text else "–"
+    return unescape(_TAG.sub(" ", str(text))).strip() if text else "–"
 
 
 def band_text(band: Any) -> str:

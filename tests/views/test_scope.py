@@ -196,6 +196,36 @@ def test_rows_cannot_be_posted_into_another_store(shop: Shop, neighbour: Neighbo
     assert (moved.status_code, published.status_code, one.status_code) == (422, 404, 404)
 
 
+def test_a_campaign_of_two_stores_is_changed_by_nobody_of_only_one(
+    shop: Shop, neighbour: Neighbour, log_in: LogIn
+) -> None:
+    campaign = factories.make_campaign(shop.store, title="两店通用")
+    campaign.stores.append(neighbour.store)
+    db.session.commit()
+    values = {
+        "title": "改名",
+        "stores": [str(shop.store.id)],
+        "package_minutes": "180",
+        "people": "4",
+        "price_fen": "1",
+        "list_price_fen": "180",
+        "team_size": "1",
+        "team_minutes": "0",
+        "sale_starts_at": "2026-03-03 12:00",
+        "sale_ends_at": "2026-04-03 12:00",
+        "valid_days": "30",
+    }
+    edit, delete = f"/campaigns/edit/{campaign.id}", f"/campaigns/delete/{campaign.id}"
+    both = log_in("Manager", shop.store, neighbour.store)
+    one = log_in("Manager")
+    with unchanged():
+        refused = one.post(edit, data=values)
+        one.post(delete)
+
+    assert refused.status_code >= 400
+    assert both.post(edit, data=values | {"stores": [str(shop.store.id), str(neighbour.store.id)]}).location
+
+
 def test_the_related_tabs_of_a_store_stay_inside_it(shop: Shop, neighbour: Neighbour, log_in: LogIn) -> None:
     page = log_in("Owner").get(f"/stores/show/{shop.store.id}")
     assert "听雨" in main_of(page) and SECRET not in main_of(page)
