@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from flask_babel import lazy_gettext as _l
+
 from app.domain.booking_rules import busy_span, check_place, check_span
 from app.domain.errors import DomainError, RoomTaken
 from app.domain.pricing import quote_span
@@ -56,7 +58,8 @@ def _check(voucher: Voucher, room: RoomRules, span: Span, occupancy: Occupancy, 
 def _most_telling(refusals: list[DomainError]) -> DomainError:
     """A room that is merely taken says more than one that the voucher never was for."""
     ranks = {"voucher_not_here": 2, "voucher_not_now": 1}
-    return min(refusals, key=lambda refusal: ranks.get(refusal.code, 0), default=RoomTaken())
+    told = min(refusals, key=lambda refusal: ranks.get(refusal.code, 0), default=RoomTaken())
+    return RoomTaken(_l("No suitable room is free right now.")) if isinstance(told, RoomTaken) else told
 
 
 def _describe(room: RoomRules, occupancy: Occupancy, span: Span, wide: Span) -> dict[str, Any]:
