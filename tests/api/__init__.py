@@ -1,0 +1,1 @@
+"""The JSON interface as its clients see it."""
