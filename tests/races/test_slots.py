@@ -1,0 +1,86 @@
+"""Eight customers after every slot: one wins each, and the control shows that doubles would be seen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from statistics import median
+
+import pytest
+
+from tests.races.clients import PROCESSES, Answer, Racers, book_all
+from tests.races.conftest import Report, Serve, sized
+from tests.races.crowd import together
+from tests.races.web import OVERLAPS, Site
+
+THREADS = ("--worker-class", "gthread", "--threads", "8")
+
+
+def race_for_slots(site: Site, racers: Racers, slots: int) -> list[list[Answer]]:
+    """Let everybody try every slot; the answers by slot."""
+    places = site.slots(slots)
+    answers = racers.race(book_all, [(buyer, places) for buyer in site.buyers(PROCESSES)])
+    return [list(of_slot) for of_slot in zip(*answers, strict=True)]
+
+
+def figures(answers: list[list[Answer]]) -> str:
+    """Return the figures of a race in words."""
+    every = [answer for of_slot in answers for answer in of_slot]
+    counts = dict(Counter(f"{answer.status} {answer.code}".strip() for answer in every))
+    times = {status: [each.seconds for each in every if each.status == status] for status in (201, 409)}
+    middle = ", ".join(f"p50 of {key} {median(each) * 1000:.0f} ms" for key, each in times.items() if each)
+    slowest = max(answer.seconds for answer in every)
+    return f"{len(every)} attempts, {counts}, {middle}, slowest {slowest:.2f} s"
+
+
+def check(site: Site, answers: list[list[Answer]], bookings_before: int) -> None:
+    """One winner for each place, a refusal for everybody else, and nothing else in the database."""
+    expected = {(201, ""): 1, (409, "room_taken"): len(answers[0]) - 1}
+    outcomes = [Counter((answer.status, answer.code) for answer in of_place) for of_place in answers]
+    assert outcomes == [expected] * len(answers)
+    assert site.scalar(OVERLAPS) == 0
+    assert site.scalar("SELECT count(*) FROM bookings") - bookings_before == len(answers)
+    acknowledged = {answer.body["no"] for of_place in answers for answer in of_place if answer.status == 201}
+    assert acknowledged <= site.numbers("SELECT no FROM orders")
+    assert "database is locked" not in site.log()
+
+
+@sized(slots=(30, 1000))
+def test_every_slot_has_one_winner(site: Site, racers: Racers, slots: int, report: Report) -> None:
+    before = site.scalar("SELECT count(*) FROM bookings")
+
+    answers = race_for_slots(site, racers, slots)
+
+    report(figures(answers))
+    check(site, answers, before)
+
+
+@sized(rounds=(2, 30))
+def test_thirty_two_buyers_for_one_place(site: Site, rounds: int, report: Report) -> None:
+    before, buyers = site.scalar("SELECT count(*) FROM bookings"), site.buyers(32)
+
+    answers = [together(buyers, lambda buyer, place=place: buyer.book(place)) for place in site.slots(rounds)]
+
+    report(figures(answers))
+    check(site, answers, before)
+
+
+@pytest.mark.prove
+def test_thirty_two_buyers_of_threaded_workers(serve_anew: Serve, report: Report) -> None:
+    with serve_anew(options=THREADS) as site:
+        buyers = site.buyers(32)
+        answers = [together(buyers, lambda buyer, place=place: buyer.book(place)) for place in site.slots(30)]
+
+        report(figures(answers))
+        check(site, answers, 0)
+
+
+@sized(slots=(12, 200))
+def test_without_protection_slots_are_sold_twice(
+    serve_anew: Serve, racers: Racers, slots: int, report: Report
+) -> None:
+    with serve_anew(is_protected=False) as site:
+        answers = race_for_slots(site, racers, slots)
+
+        report(figures(answers))
+        assert site.scalar(OVERLAPS) > 0
+        assert max(sum(answer.status == 201 for answer in of_slot) for of_slot in answers) > 1
