@@ -25,8 +25,15 @@ DEFAULT_ZONE = ZoneInfo("Asia/Shanghai")
 SETTLED = (OrderStatus.CANCELLED, OrderStatus.REFUNDING, OrderStatus.REFUNDED, OrderStatus.EXPIRED)
 
 
+def _check_number(no: str) -> None:
+    """Numbers are plain letters and digits; other signs, which a database may refuse, name no order."""
+    if not (no.isascii() and no.isalnum()):
+        raise NotFound()
+
+
 def find_own_order(no: str, *, customer_id: int | None) -> int:
     """Return the id of a customer's own order; raises NotFound, also for somebody else's."""
+    _check_number(no)
     order_id = session().scalar(
         select(Order.id).where(
             Order.no == no, Order.customer_id == customer_id, Order.customer_id.is_not(None)
@@ -41,6 +48,7 @@ def find_order(no: str, *, actor: Actor) -> int:
     """Return the id of an order that the actor may touch: the customer's own, or one in the staff's scope."""
     if actor.is_customer:
         return find_own_order(no, customer_id=actor.id)
+    _check_number(no)
     query = select(Order.id).where(Order.no == no)
     if not actor.scope.is_all:
         query = query.where(Order.store_scope_clause(actor.scope.store_ids))
@@ -52,6 +60,7 @@ def find_order(no: str, *, actor: Actor) -> int:
 
 def get_order(no: str, *, customer_id: int, now: datetime) -> dict[str, Any]:
     """Return a customer's own order as the JSON interface shows it; raises NotFound."""
+    _check_number(no)
     orders = _load(Order.no == no, Order.customer_id == customer_id)
     if not orders:
         raise NotFound()

@@ -88,13 +88,18 @@ def retry_seconds(data: dict[str, Any] | None) -> int:
 
 
 def posted_values() -> dict[str, Any]:
-    """Return the fields of a posted form or JSON object; raises Malformed, InvalidField."""
-    if request.is_json:
-        body = request.get_json(silent=True)
-        if not isinstance(body, dict):
-            raise Malformed()
-        return body
-    return request.form.to_dict()
+    """Return the fields of a posted form or JSON object; raises Malformed, also for unstorable text."""
+    body = request.get_json(silent=True) if request.is_json else request.form.to_dict()
+    if not isinstance(body, dict) or not all(is_storable(value) for value in body.values()):
+        raise Malformed()
+    return body
+
+
+def is_storable(value: Any) -> bool:
+    """Tell whether a database takes a text: no NUL, no half of a surrogate pair; other values pass."""
+    if not isinstance(value, str):
+        return True
+    return "\x00" not in value and not any("\ud800" <= sign <= "\udfff" for sign in value)
 
 
 def whole_number(values: dict[str, Any], name: str, message: Any) -> int:

@@ -172,7 +172,7 @@ class RedemptionDeskView(BaseView):
     def _page(self, status: int, **values: Any) -> Any:
         actor = current_actor()
         stores = board.list_stores(actor=actor)
-        text = request.args.get("q", "").strip()[:64]
+        text = request.args.get("q", "").replace("\x00", "").strip()[:64]
         found = redemption_search.search_vouchers(text, actor=actor) if text else []
         store_id = str(request.values.get("store_id") or (stores[0][0] if stores else ""))
         page = self.render_template(

@@ -266,7 +266,7 @@ def test_a_redemption_is_taken_back_once(
         pytest.param({}, 422, "invalid_field", id="neither code nor voucher"),
         pytest.param({"code": "x", "voucher_id": "1"}, 422, "invalid_field", id="code and voucher"),
         pytest.param({"code": ["y"]}, 404, "not_found", id="code a list"),
-        pytest.param({"code": "\x00'\";--"}, 404, "not_found", id="code of signs"),
+        pytest.param({"code": "'\";--"}, 404, "not_found", id="code of signs"),
         pytest.param({"code": "x" * 5000}, 404, "not_found", id="code too long"),
         pytest.param({"code": "QF1.1.1.1"}, 404, "not_found", id="forged scan"),
         pytest.param({"voucher_id": "999"}, 404, "not_found", id="no such voucher"),
@@ -290,6 +290,9 @@ def test_what_is_no_voucher_is_refused_and_logged(
         pytest.param("preview", {"store_id": "9" * 30, "code": "y"}, 422, "invalid_field", id="huge store"),
         pytest.param("preview", {"store_id": "999", "code": "y"}, 403, "forbidden", id="unknown store"),
         pytest.param("preview", {"store_id": "1", "voucher_id": "-1"}, 422, "invalid_field", id="negative"),
+        pytest.param("preview", {"store_id": "1", "code": "\x00"}, 400, "malformed", id="code with a NUL"),
+        pytest.param("1/reverse", {"reason": "\x00"}, 400, "malformed", id="reason with a NUL"),
+        pytest.param("1/reverse", {"reason": "\ud800"}, 400, "malformed", id="reason with half a sign"),
         pytest.param("preview", [1], 400, "malformed", id="a list"),
         pytest.param("confirm", {}, 422, "invalid_field", id="nothing to confirm"),
         pytest.param("confirm", {"nonce": "x", "room_id": "1"}, 422, "invalid_field", id="forged nonce"),
@@ -372,7 +375,7 @@ def test_vouchers_are_found_by_order_and_phone(
 def test_the_search_stays_in_the_store(
     shop: Shop, voucher: Voucher, other_store: Store, log_in: LogIn
 ) -> None:
-    for text in (voucher.order.no, "8000", "13800138000", "%", "'"):
+    for text in (voucher.order.no, "8000", "13800138000", "%", "'", "\x00"):
         page = log_in("Cashier", other_store).get("/redemption/", query_string={"q": text})
         assert page.status_code == 200
         assert voucher.code_tail not in main_of(page)
