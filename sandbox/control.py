@@ -15,6 +15,8 @@ from sandbox.runtime import Sandbox
 from sandbox.services import PaymentChannel, Refused, json_response
 from sandbox.wechat_pay import KEY_MODES
 
+MOST_ADOPTED = 1000
+
 
 def control_blueprint(sandbox: Sandbox) -> Blueprint:
     """Return /_control of *sandbox*."""
@@ -29,6 +31,7 @@ def control_blueprint(sandbox: Sandbox) -> Blueprint:
         ("POST", "/faults", control.arm_fault),
         ("DELETE", "/faults", control.disarm_faults),
         ("POST", "/settings", control.change_settings),
+        ("POST", "/payments/<channel>/adopt", control.adopt),
         ("GET", payment, control.on_channel(lambda channel, no: channel.show_payment(no))),
         ("POST", payment + "/succeed", control.on_channel(lambda channel, no: channel.pay(no))),
         ("POST", payment + "/fail", control.on_channel(lambda channel, no: channel.fail(no))),
@@ -90,16 +93,24 @@ class Control:
         settings.wechat_pay_key_mode = mode
         return json_response(asdict(settings) | {"data_dir": str(settings.data_dir)})
 
+    def adopt(self, channel: str) -> Response:
+        """Take over {payments: […]} that were made elsewhere; the fields of each are the channel's own."""
+        payments = _body().children("payments", MOST_ADOPTED)
+        return json_response({"adopted": self._channel(channel).adopt(payments)})
+
     def on_channel(self, act: Callable[[PaymentChannel, str], dict[str, Any]]) -> Callable[..., Response]:
         """Return a view that does *act* on the payment service and number of the path."""
 
         def view(channel: str, number: str) -> Response:
-            found = self._sandbox.channels.get(channel)
-            if found is None:
-                raise Refused(422, "invalid_field", f"unknown channel: {channel}")
-            return json_response(act(found, number))
+            return json_response(act(self._channel(channel), number))
 
         return view
+
+    def _channel(self, name: str) -> PaymentChannel:
+        found = self._sandbox.channels.get(name)
+        if found is None:
+            raise Refused(422, "invalid_field", f"unknown channel: {name}")
+        return found
 
 
 def problem(status: int, code: str, detail: str, errors: dict[str, list[str]] | None = None) -> Response:

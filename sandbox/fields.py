@@ -133,3 +133,13 @@ class Fields:
         if not isinstance(value, dict):
             self.fail(name, "应为对象")
         return Fields(value, f"{self._pointer}/{name}")
+
+    def children(self, name: str, most: int) -> list[Fields]:
+        """Return the fields of each of the 1 to *most* objects in a list."""
+        values = self._value(name, None)
+        if not isinstance(values, list):
+            self.fail(name, "应为数组")
+        if not 1 <= len(values) <= most:
+            self.fail(name, f"应有1到{most}项")
+        items = Fields({str(index): value for index, value in enumerate(values)}, f"{self._pointer}/{name}")
+        return [items.child(str(index)) for index in range(len(values))]

@@ -10,6 +10,7 @@ from flask import Blueprint, Response
 
 from sandbox.clock import Clock
 from sandbox.faults import Faults
+from sandbox.fields import Fields
 from sandbox.keys import KeyRing
 from sandbox.notifier import Notifier
 from sandbox.settings import Settings
@@ -48,6 +49,12 @@ class PaymentChannel(Protocol):
 
     def fail(self, out_trade_no: str) -> dict[str, Any]:
         """The user's payment fails; Refused 409 when it is paid or closed."""
+
+    def adopt(self, payments: list[Fields]) -> int:
+        """Take over payments that were made elsewhere, all or none, and return how many were new.
+
+        Their callbacks count as sent. Raises FieldError for a wrong one; known numbers are left alone.
+        """
 
     def show_payment(self, out_trade_no: str) -> dict[str, Any]:
         """Return the payment, its refunds and the fate of its callback."""

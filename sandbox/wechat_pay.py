@@ -13,13 +13,13 @@ from werkzeug.exceptions import HTTPException
 
 from sandbox.clock import china_time
 from sandbox.faults import Fault
-from sandbox.fields import BodyError, FieldError, json_object
+from sandbox.fields import BodyError, FieldError, Fields, json_object
 from sandbox.notifier import NOT_SENT, CallbackFormat, Delivery, Notification
 from sandbox.services import Context, PaymentChannel, Refused, json_response
 from sandbox.signing import PlatformSigner, SignatureRefused, SignedRequest, random_text
 from sandbox.wechat_pay_orders import Payment, Payments
 from sandbox.wechat_pay_refunds import Refund, Refunds
-from sandbox.wechat_pay_rules import PayError, read_prepay, read_refund
+from sandbox.wechat_pay_rules import PayError, read_adopted, read_prepay, read_refund
 
 TARGET = "wechat_pay"
 CHANNEL = "wechat"
@@ -194,10 +194,14 @@ class WeChatPayControl:
     def pay(self, out_trade_no: str) -> dict[str, Any]:
         """See PaymentChannel."""
         payment = _found(self._payments.pay(out_trade_no))
-        delivery = self._notify(
-            "payment", out_trade_no, payment.notify_url, "TRANSACTION.SUCCESS", self._payments.view(payment)
-        )
+        plaintext = self._payments.view(payment)
+        delivery = self._notify("payment", out_trade_no, payment.notify_url, "TRANSACTION.SUCCESS", plaintext)
         return self.show_payment(out_trade_no) | delivery.as_dict()
+
+    def adopt(self, payments: list[Fields]) -> int:
+        """See PaymentChannel; the fields are those of AdoptedPayment."""
+        now = self._context.clock()
+        return self._payments.adopt([read_adopted(fields, now) for fields in payments])
 
     def fail(self, out_trade_no: str) -> dict[str, Any]:
         """See PaymentChannel."""
@@ -227,6 +231,8 @@ class WeChatPayControl:
     def probe(self, out_trade_no: str) -> dict[str, Any]:
         """See PaymentChannel; WeChat does this now and then to find merchants who do not verify."""
         payment = _found(self._payments.find(out_trade_no))
+        if payment.notify_url is None:
+            return NOT_SENT.as_dict()
         body = self._body("payment", "TRANSACTION.SUCCESS", self._payments.view(payment))
         headers = self._signer.headers(b"", platform_serial(self._context))
         headers["Wechatpay-Signature"] = "WECHATPAY/SIGNTEST/" + headers["Wechatpay-Signature"]
@@ -261,14 +267,14 @@ class WeChatPayControl:
             self.succeed_refund(out_refund_no)
 
     def _notify_refund(self, refund: Refund, event: str) -> Delivery:
-        if refund.notify_url is None:
-            return NOT_SENT
         plaintext = self._refunds.callback(refund)
         return self._notify("refund", refund.out_refund_no, refund.notify_url, event, plaintext)
 
     def _notify(
-        self, operation: str, number: str, url: str, event: str, plaintext: dict[str, Any]
+        self, operation: str, number: str, url: str | None, event: str, plaintext: dict[str, Any]
     ) -> Delivery:
+        if url is None:
+            return NOT_SENT
         body = json.dumps(self._body(operation, event, plaintext), ensure_ascii=False)
         first = Notification(_key(operation, number, event), CHANNEL, f"{operation}_callback", url, body)
         return self._context.notifier.send(first)

@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sandbox.clock import CHINA, Clock, china_time
+from sandbox.fields import FieldError
 from sandbox.keys import KeyRing
 from sandbox.signing import random_text
 from sandbox.state import Store
-from sandbox.wechat_pay_rules import PayError, PrepayRequest
+from sandbox.wechat_pay_rules import AdoptedPayment, PayError, PrepayRequest
 
 PREPAY_SECONDS = 7200
 STATE_LABELS = {
@@ -32,7 +33,8 @@ class Payment:
     trade_type: str
     description: str
     attach: str | None
-    notify_url: str
+    # None for a payment that was made elsewhere: whoever took it knows already.
+    notify_url: str | None
     total: int
     openid: str | None
     expires_at: float | None
@@ -46,6 +48,8 @@ class Payment:
     success_at: float | None = None
     refund_nos: list[str] = field(default_factory=list)
     shipping: str | None = None
+    # What went back before the payment was adopted.
+    refunded_before: int = 0
 
     @property
     def is_paid(self) -> bool:
@@ -129,9 +133,24 @@ class Payments:
             payment.transaction_id = _transaction_id(now)
             # A native code is scanned by somebody the merchant does not know beforehand.
             payment.openid = payment.openid or "o" + random_text(27)
-            self._store.put("transaction", payment.transaction_id, {"out_trade_no": out_trade_no})
-            self.save(payment)
+            self._put_paid(payment)
         return payment
+
+    def adopt(self, payments: list[AdoptedPayment]) -> int:
+        """Store payments that were made elsewhere, all or none; return how many were new.
+
+        A known out_trade_no is left alone. Raises FieldError for a transaction_id of another payment.
+        """
+        count = 0
+        with self._store.transaction():
+            for index, adopted in enumerate(payments):
+                if self.find(adopted.out_trade_no) is not None:
+                    continue
+                if self.find_transaction(adopted.transaction_id) is not None:
+                    raise FieldError(f"/payments/{index}/transaction_id", "属于另一笔订单")
+                self._put_paid(_adopted(adopted))
+                count += 1
+        return count
 
     def fail(self, out_trade_no: str) -> Payment | None:
         """Let the payment fail; None when unknown, unchanged when paid or closed."""
@@ -173,6 +192,11 @@ class Payments:
     def _now(self) -> float:
         return self._clock().timestamp()
 
+    def _put_paid(self, payment: Payment) -> None:
+        assert payment.transaction_id is not None
+        self._store.put("transaction", payment.transaction_id, {"out_trade_no": payment.out_trade_no})
+        self.save(payment)
+
     def _new(self, request: PrepayRequest, now: float) -> Payment:
         payment = Payment(**asdict(request), created_at=now, prepay_id="", prepay_at=now, code_url=None)
         self._renew(payment, now)
@@ -184,6 +208,28 @@ class Payments:
         payment.prepay_at = now
         if payment.trade_type == "NATIVE":
             payment.code_url = "weixin://wxpay/bizpayurl?pr=" + random_text(9)
+
+
+def _adopted(adopted: AdoptedPayment) -> Payment:
+    return Payment(
+        out_trade_no=adopted.out_trade_no,
+        trade_type="JSAPI",
+        description="他处收款",
+        attach=None,
+        notify_url=None,
+        total=adopted.total,
+        openid=adopted.openid or "o" + random_text(27),
+        expires_at=None,
+        fingerprint="",
+        created_at=adopted.success_at,
+        prepay_id="",
+        prepay_at=adopted.success_at,
+        code_url=None,
+        trade_state="REFUND" if adopted.refunded else "SUCCESS",
+        transaction_id=adopted.transaction_id,
+        success_at=adopted.success_at,
+        refunded_before=adopted.refunded,
+    )
 
 
 def _transaction_id(now: float) -> str:

@@ -164,7 +164,7 @@ class Refunds:
         if request.total != payment.total:
             raise PayError(400, "INVALID_REQUEST", "订单金额或退款金额与之前请求不一致，请核实后再试")
         # A refund that is still under way, or abnormal, keeps its share of the money.
-        refunded = sum(refund.refund for refund in self.of(payment))
+        refunded = payment.refunded_before + sum(refund.refund for refund in self.of(payment))
         if refunded + request.refund > payment.total:
             raise PayError(400, "INVALID_REQUEST", "申请退款金额超过订单可退金额")
         if len(payment.refund_nos) >= MOST_REFUNDS:

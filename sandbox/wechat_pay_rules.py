@@ -1,4 +1,4 @@
-"""What WeChat Pay v3 accepts in request bodies (protocols: prepay and refund)."""
+"""What WeChat Pay v3 accepts in request bodies (protocols: prepay and refund), and what control adopts."""
 
 from __future__ import annotations
 
@@ -56,6 +56,18 @@ class RefundRequest:
     fingerprint: str
 
 
+@dataclass(frozen=True)
+class AdoptedPayment:
+    """A checked payment that was made elsewhere; *refunded* fen of it went back there."""
+
+    out_trade_no: str
+    transaction_id: str
+    total: int
+    success_at: float
+    openid: str | None
+    refunded: int
+
+
 def read_prepay(
     body: dict[str, Any], trade_type: str, mchid: str, app_id: str, now: datetime
 ) -> PrepayRequest:
@@ -77,6 +89,23 @@ def read_prepay(
         openid=_payer(fields) if trade_type == "JSAPI" else None,
         expires_at=expires_at.timestamp() if expires_at else None,
         fingerprint=_fingerprint(body | {"amount": _amount(amount), "trade_type": trade_type}),
+    )
+
+
+def read_adopted(fields: Fields, now: datetime) -> AdoptedPayment:
+    """Check a payment that was made elsewhere; raise FieldError."""
+    paid_at, total = fields.instant("paid_at"), fields.integer("total_fen", 1, MOST_FEN)
+    if paid_at is None:
+        fields.fail("paid_at", "必填")
+    if not 0 < paid_at.timestamp() <= now.timestamp():
+        fields.fail("paid_at", "应为过去的时间")
+    return AdoptedPayment(
+        out_trade_no=fields.text("out_trade_no", 32, OUT_TRADE_NO),
+        transaction_id=fields.text("transaction_id", 32, TRANSACTION_ID),
+        total=total,
+        success_at=paid_at.timestamp(),
+        openid=fields.optional_text("openid", 128, OPENID),
+        refunded=fields.integer("refunded_fen", 0, total, 0),
     )
 
 
