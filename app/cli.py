@@ -75,7 +75,10 @@ def _load_demo() -> None:
     # Imported here: no other command needs what draws its pictures.
     from app.services import demo
 
-    demo.load_demo(now=utc_now())
+    now, sandbox_url = utc_now(), current_app.config["SANDBOX_URL"]
+    # Only what was loaded just now is new to the sandbox; later starts stay fast.
+    if demo.load_demo(now=now) and sandbox_url:
+        demo.adopt_payments(sandbox_url, now=now)
 
 
 def _register(credentials: Path) -> None:

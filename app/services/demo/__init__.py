@@ -10,6 +10,7 @@ from app.domain.actor import ALL_STORES
 from app.domain.slots import local_date, local_instant
 from app.extensions import use_scope
 from app.models import Store
+from app.services.demo.adopt import adopt_payments
 from app.services.demo.batch import Batch
 from app.services.demo.calendar import HISTORY_DAYS
 from app.services.demo.campaigns import add_campaigns, invent_campaigns
@@ -19,6 +20,8 @@ from app.services.demo.pictures import Gallery
 from app.services.demo.sales import sell
 from app.services.demo.stores import ZONE, add_shops
 from app.services.unit_of_work import session, transactional
+
+__all__ = ["adopt_payments", "load_demo"]
 
 
 @transactional
