@@ -40,6 +40,7 @@ def _init_extensions(app: Flask) -> None:
     extensions.keyring.configure(app.config["ENCRYPTION_KEYS"], app.config["HASH_KEY"])
     extensions.configure_redis(app)
     extensions.db.init_app(app)
+    extensions.end_sessions_quietly(app)
     with app.app_context():
         extensions.prepare_engine(extensions.db.engine, app.config["DATABASE_LOCK_SECONDS"])
         install_scope(extensions.db.session.session_factory.class_)

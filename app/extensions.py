@@ -21,6 +21,7 @@ from flask_limiter.util import get_remote_address
 from flask_migrate import Migrate
 from flask_wtf import CSRFProtect
 from sqlalchemy import Engine, MetaData, event
+from sqlalchemy.exc import DBAPIError
 
 from app.domain.actor import NO_STORES, StoreScope
 
@@ -150,6 +151,22 @@ def prepare_engine(engine: Engine, lock_seconds: float) -> None:
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(_sqlite_begin.get()))
     else:
         event.listen(engine, "connect", lambda connection, _: _prepare_postgresql(connection, lock_seconds))
+
+
+def end_sessions_quietly(app: Flask) -> None:
+    """End each context's transaction so that a database which has just died cannot spoil a finished answer.
+
+    What matters was committed before; to be registered after the database, whose own ending would raise.
+    """
+
+    @app.teardown_appcontext
+    def end(error: BaseException | None) -> None:
+        if not db.session.registry.has():
+            return
+        try:
+            db.session.rollback()
+        except DBAPIError:
+            db.session().invalidate()
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, lock_seconds: float) -> None:
