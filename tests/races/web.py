@@ -87,6 +87,11 @@ class Site:
             yield
             db.session.remove()
 
+    def reconnect(self) -> None:
+        """Forget the connections of the test process, which a crash has broken."""
+        with self.app.app_context():
+            db.engine.dispose()
+
     def worker_ids(self) -> list[int]:
         """Return the processes that serve requests: everything in the session but the master."""
         master = self.process.pid

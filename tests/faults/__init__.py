@@ -1,0 +1,1 @@
+"""Servers killed, hung or missing in the middle of the work."""
