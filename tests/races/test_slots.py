@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import datetime, timedelta
 from statistics import median
+from urllib.parse import urlencode
 
 import pytest
 
@@ -84,3 +86,24 @@ def test_without_protection_slots_are_sold_twice(
         report(figures(answers))
         assert site.scalar(OVERLAPS) > 0
         assert max(sum(answer.status == 201 for answer in of_slot) for of_slot in answers) > 1
+
+
+@pytest.mark.races
+def test_one_customer_alone(site: Site, report: Report) -> None:
+    """Not a race: what the same requests take when nobody else is there."""
+    (buyer,) = site.buyers(1)
+    store = buyer.get("/stores").body["items"][0]["id"]
+    first = site.slots(40)
+    window = urlencode({"from": first[0].start_at, "to": later(first[0].start_at, days=7)})
+
+    booked = [buyer.book(slot) for slot in first]
+    painted = [buyer.get(f"/stores/{store}/availability?{window}") for _ in range(20)]
+
+    assert {answer.status for answer in booked} == {201}
+    assert {answer.status for answer in painted} == {200}
+    times = [f"{median(answer.seconds for answer in each) * 1000:.0f} ms" for each in (booked, painted)]
+    report(f"p50 of a booking {times[0]}, of a week of {len(painted[0].body['rooms'])} rooms {times[1]}")
+
+
+def later(instant: str, *, days: int) -> str:
+    return (datetime.fromisoformat(instant) + timedelta(days=days)).isoformat()
