@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from http.cookies import SimpleCookie
-from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -96,9 +95,7 @@ def test_files_set_no_cookie(shop: Shop, log_in: LogIn, path: str) -> None:
 
 
 def test_stored_pictures_are_kept_by_browsers(app: Flask) -> None:
-    folder = Path(app.config["INSTANCE_DIR"]) / "media" / "rooms"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "tile.png").write_bytes(b"\x89PNG")
+    gateways.media_storage().save("rooms/tile.png", b"\x89PNG")
     client = stranger_of(app)
     answer = client.get("/media/rooms/tile.png")
 
