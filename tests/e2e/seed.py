@@ -13,7 +13,7 @@ from werkzeug.security import generate_password_hash
 from app import create_app
 from app.domain.actor import ALL_STORES
 from app.domain.clock import utc_now
-from app.extensions import db, use_scope
+from app.extensions import db, use_scope, writing
 from app.models import Order, Store, Voucher
 from app.services import bookings, group_orders
 from app.services.quotes import BookingRequest
@@ -27,7 +27,8 @@ ORDERS = 30
 
 def main() -> None:
     """Make a store with rooms, staff of each role, orders and two vouchers."""
-    with create_app().app_context(), use_scope(ALL_STORES):
+    # The product is running: a writer has to queue from its very first read.
+    with create_app().app_context(), use_scope(ALL_STORES), writing():
         now = utc_now().replace(second=0, microsecond=0)
         sys.stdout.write(json.dumps(_fill(now)) + "\n")
 

@@ -9,6 +9,7 @@ import pytest
 from flask import Flask
 from werkzeug.test import TestResponse
 
+from app import gateways
 from config import TestingSettings
 from tests import factories
 from tests.services.shop import Shop
