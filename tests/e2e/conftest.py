@@ -122,7 +122,7 @@ def open_page(product: Product, browser: Browser) -> Iterator[LogIn]:
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(30_000)
         watch.follow(page)
         return page
 

@@ -10,10 +10,12 @@ export function startCollect() {
   const place = document.querySelector("[data-watch-order]");
   if (!place) return;
   const { watchOrder, watchStatus } = place.dataset;
-  const timer = setInterval(async () => {
+  // One question at a time, however slow the answers are: two would open the order twice.
+  const look = async () => {
     // A page in the background asks nothing; a lost connection is tried again.
-    if (document.hidden || !(await isSettled(watchOrder, watchStatus).catch(() => false))) return;
-    clearInterval(timer);
-    location.assign(watchOrder);
-  }, EVERY_MS);
+    const isOver = !document.hidden && (await isSettled(watchOrder, watchStatus).catch(() => false));
+    if (isOver) location.assign(watchOrder);
+    else setTimeout(look, EVERY_MS);
+  };
+  setTimeout(look, EVERY_MS);
 }
