@@ -152,7 +152,9 @@ def test_overlapping_spans_stay_disjoint(make_shop: Callable[..., Shop], run: Ru
 
 def test_limit_of_one_customer_holds(make_shop: Callable[..., Shop], run: Run) -> None:
     shop = make_shop(max_open_holds=2)
-    guest, requests = shop.guest, [shop.request(1 + number, 1) for number in range(10)]
+    # Rooms of their own, so that no lock of a room helps.
+    rooms = [factories.make_room(shop.store) for _ in range(10)]
+    guest, requests = shop.guest, [shop.request(1, 1, room_id=room.id) for room in rooms]
 
     outcomes = run(
         *times(lambda number: bookings.create_booking(requests[number], actor=guest, now=shop.now), 10)

@@ -1,0 +1,75 @@
+"""Locks: they keep other writers out, but not rows that merely point to what is locked."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
+
+from app.domain.errors import NotFound
+from app.extensions import db
+from app.services.locks import lock_campaign, lock_customer, lock_order, lock_rooms
+from app.services.unit_of_work import run_in_transaction
+from tests.services.shop import Shop
+
+LOCKED = [
+    "SELECT id FROM rooms WHERE id = :room FOR NO KEY UPDATE NOWAIT",
+    "SELECT id FROM customers WHERE id = :customer FOR NO KEY UPDATE NOWAIT",
+    "SELECT id FROM orders WHERE id = :order FOR NO KEY UPDATE NOWAIT",
+    "SELECT id FROM campaigns WHERE id = :campaign FOR NO KEY UPDATE NOWAIT",
+]
+# An event of the order, a notice to the customer about it, a step in the campaign's funnel.
+POINTING = [
+    "INSERT INTO order_events (order_id, at, event, actor_kind, actor_name, reason)"
+    " VALUES (:order, now(), 'x', 'system', '', '')",
+    "INSERT INTO customer_sessions (customer_id, refresh_hash, created_at, expires_at)"
+    " VALUES (:customer, 'x', now(), now())",
+    "INSERT INTO campaign_events (campaign_id, kind, at) VALUES (:campaign, 'view', now())",
+    "INSERT INTO room_blocks (store_id, room_id, start_at, end_at, reason)"
+    " VALUES (:store, :room, now(), now() + interval '1 hour', '')",
+]
+
+
+def beside(statement: str, ids: dict[str, int]) -> None:
+    """Run a statement on a connection that waits for nobody, and undo it."""
+    with db.engine.connect() as connection:
+        connection.exec_driver_sql("SET LOCAL lock_timeout = '500ms'")
+        connection.execute(text(statement), ids)
+        connection.rollback()
+
+
+def begin_to_write_on_sqlite() -> None:
+    with closing(sqlite3.connect(str(db.engine.url.database), timeout=0)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+
+
+def test_locks_keep_out_writers_only(shop: Shop) -> None:
+    order, campaign = shop.order(shop.book()), shop.campaign()
+    ids = {"room": shop.room.id, "customer": shop.customer.id, "order": order.id}
+    ids |= {"campaign": campaign.id, "store": shop.store.id}
+
+    def lock_all() -> None:
+        lock_customer(ids["customer"])
+        lock_rooms([ids["room"]])
+        lock_order(ids["order"])
+        lock_campaign(ids["campaign"])
+        if db.engine.dialect.name == "sqlite":
+            # One writer at a time; whoever comes beside it is refused at the beginning.
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                begin_to_write_on_sqlite()
+            return
+        for query in LOCKED:
+            with pytest.raises(OperationalError, match="could not obtain lock"):
+                beside(query, ids)
+        for insert in POINTING:
+            beside(insert, ids)
+
+    run_in_transaction(lock_all)
+
+
+def test_lock_of_a_customer_who_is_not_there(shop: Shop) -> None:
+    with pytest.raises(NotFound):
+        run_in_transaction(lambda: lock_customer(4711))
