@@ -18,7 +18,7 @@ check: venv-dev static ## run the quick gate before a commit
 	@exec $(PY) -m pytest -q $(wildcard tests/architecture tests/domain)
 
 prove: venv-dev system ## run the proofs in full size (long)
-	@exec $(PY) -m scripts.run_tests -n 0 -m prove
+	@exec $(PY) -m scripts.run_tests -n 0 -m prove -o faulthandler_timeout=0
 
 fmt: venv-dev ## format the code and mend what can be mended
 	@$(PY) -m ruff check --quiet --fix-only .
