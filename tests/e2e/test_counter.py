@@ -85,6 +85,8 @@ def test_a_walk_in_goes_from_the_counter_to_the_end(product: Product, log_in: Lo
     urllib.request.urlopen(urllib.request.Request(address, method="POST"), timeout=15).close()
     page.wait_for_url(order)
     for action, next_action in (("check_in", "check_out"), ("check_out", "")):
+        # Until the scripts of a page have run, a click sends the form without asking.
+        page.wait_for_load_state("load")
         page.click(f"form[action$='/{action}'] button")
         page.click(".modal.show .btn-primary")
         expect(page.locator(".alert-success")).to_be_visible()
