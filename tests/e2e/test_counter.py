@@ -43,6 +43,7 @@ def test_a_typed_code_becomes_a_room_and_can_be_taken_back(product: Product, log
 
     page.goto("/redemptions/list/")
     page.locator("tr[data-row] .cell-main a").first.click()
+    page.wait_for_load_state("load")
     page.fill("#reason", "扫错了券")
     page.click("main .btn-outline-danger")
     page.click(".modal.show .btn-danger")
