@@ -1,8 +1,10 @@
 """Tables, constraints and relationships; no decisions."""
 
 from app.models.bookings import Booking
+from app.models.calendar_days import CalendarDay, CalendarKind
 from app.models.campaigns import Campaign, CampaignBuyer, CampaignEvent, Team
 from app.models.customers import Customer, CustomerIdentity, CustomerSession, MessageConsent
+from app.models.discounts import DiscountDays, DiscountRule
 from app.models.notifications import Notification, NotificationTemplate, Recipient
 from app.models.operations import AuditEntry, IdempotencyKey, JobRun
 from app.models.orders import Order, OrderEvent, OrderLine, OrderSource
@@ -18,6 +20,8 @@ __all__ = [
     "Booking",
     "BookingPolicy",
     "BookingSession",
+    "CalendarDay",
+    "CalendarKind",
     "Campaign",
     "CampaignBuyer",
     "CampaignEvent",
@@ -26,6 +30,8 @@ __all__ = [
     "CustomerIdentity",
     "CustomerSession",
     "DayKind",
+    "DiscountDays",
+    "DiscountRule",
     "Facility",
     "IdempotencyKey",
     "JobRun",
