@@ -31,8 +31,64 @@ class PricedRoom:
     tz: ZoneInfo
 
 
+class RuleTimes:
+    """What every rule with a scope, days and a band of the day can tell; bases of the rules' dataclasses."""
+
+    __slots__ = ()
+
+    scope: str
+    room_type_id: int | None
+    room_id: int | None
+    day_kind: str
+    weekdays: tuple[int, ...]
+    band_start_minute: int
+    band_end_minute: int
+    valid_from_on: date | None
+    valid_until_on: date | None
+
+    @property
+    def band_minutes(self) -> int:
+        """The length of the band: 1 to 1440 minutes."""
+        return (self.band_end_minute - self.band_start_minute) % DAY_MINUTES or DAY_MINUTES
+
+    def applies_to(self, room: PricedRoom) -> bool:
+        """Tell whether the scope covers the room; rules are expected to be those of the room's store."""
+        if self.scope == "room":
+            return self.room_id == room.id
+        return self.scope == "store" or self.room_type_id == room.room_type_id
+
+    def covers(self, on: date, minute: int, calendar: DayCalendar) -> bool:
+        """Tell whether the rule counts at a minute of a local date."""
+        passed = (minute - self.band_start_minute) % DAY_MINUTES
+        if passed >= self.band_minutes:
+            return False
+        return self.counts_on(self.band_day(on, minute), calendar)
+
+    def band_day(self, on: date, minute: int) -> date:
+        """Return the local date on which the band began that a covered minute of *on* lies in."""
+        passed = (minute - self.band_start_minute) % DAY_MINUTES
+        # Less time has passed since midnight than since the band began: it began the day before.
+        return on - ONE_DAY if passed > minute else on
+
+    def counts_on(self, on: date, calendar: DayCalendar) -> bool:
+        """Tell whether a band of this rule begins on this local date."""
+        if not is_within(on, self.valid_from_on, self.valid_until_on):
+            return False
+        if self.weekdays and on.weekday() not in self.weekdays:
+            return False
+        return self._is_kind(on, calendar)
+
+    def _is_kind(self, on: date, calendar: DayCalendar) -> bool:
+        return self.day_kind == "any" or calendar.day_kind(on) == self.day_kind
+
+
+def is_within(on: date, first_on: date | None, last_on: date | None) -> bool:
+    """Tell whether a date lies between two others, both included; None is open."""
+    return (first_on is None or first_on <= on) and (last_on is None or on <= last_on)
+
+
 @dataclass(frozen=True, slots=True)
-class PriceRule:
+class PriceRule(RuleTimes):
     """One row of the price system; `amount_fen` is per hour, or flat for sessions and packages.
 
     `kind` hourly | session | package, `scope` store | room_type | room, `day_kind` any | weekday | weekend |
@@ -64,44 +120,17 @@ class PriceRule:
     valid_from_on: date | None = None
     valid_until_on: date | None = None
 
-    @property
-    def band_minutes(self) -> int:
-        """The length of the band: 1 to 1440 minutes."""
-        return (self.band_end_minute - self.band_start_minute) % DAY_MINUTES or DAY_MINUTES
-
-    def applies_to(self, room: PricedRoom) -> bool:
-        """Tell whether the scope covers the room; rules are expected to be those of the room's store."""
-        if self.scope == "room":
-            return self.room_id == room.id
-        return self.scope == "store" or self.room_type_id == room.room_type_id
-
-    def covers(self, on: date, minute: int, calendar: DayCalendar) -> bool:
-        """Tell whether the rule counts at a minute of a local date."""
-        passed = (minute - self.band_start_minute) % DAY_MINUTES
-        if passed >= self.band_minutes:
-            return False
-        # Less time has passed since midnight than since the band began: it began the day before.
-        return self.counts_on(on - ONE_DAY if passed > minute else on, calendar)
-
-    def counts_on(self, on: date, calendar: DayCalendar) -> bool:
-        """Tell whether a band of this rule begins on this local date."""
-        if not _is_within(on, self.valid_from_on, self.valid_until_on):
-            return False
-        if self.weekdays and on.weekday() not in self.weekdays:
-            return False
+    def _is_kind(self, on: date, calendar: DayCalendar) -> bool:
         if self.day_kind == "dates":
-            return _is_within(on, self.dates_from_on, self.dates_until_on)
-        return self.day_kind == "any" or calendar.day_kind(on) == self.day_kind
+            return is_within(on, self.dates_from_on, self.dates_until_on)
+        # Classes with slots are made anew, which breaks the short form of super().
+        return RuleTimes._is_kind(self, on, calendar)
 
     @property
     def rank(self) -> tuple[int, int, int, int, int]:
         """The smaller wins, as the module says; of two packages the longer one wins before the day kind."""
         length = self.package_minutes or 0
         return (SCOPE_RANK[self.scope], -self.priority, -length, DAY_KIND_RANK[self.day_kind], self.id)
-
-
-def _is_within(on: date, first_on: date | None, last_on: date | None) -> bool:
-    return (first_on is None or first_on <= on) and (last_on is None or on <= last_on)
 
 
 def edge_minutes(rules: Iterable[PriceRule]) -> set[int]:

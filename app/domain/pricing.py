@@ -11,12 +11,14 @@ from zoneinfo import ZoneInfo
 from flask_babel import lazy_gettext as _l
 
 from app.domain.calendar import PUBLIC_CALENDAR, DayCalendar
+from app.domain.discounts import ANYBODY, Buyer, DiscountRule, best_discount, open_discounts
 from app.domain.errors import InvalidField, NoPrice
 from app.domain.money import half_up
 from app.domain.price_rules import (
     CALENDAR_KINDS,
     PricedRoom,
     PriceRule,
+    RuleTimes,
     edge_minutes,
     ranked_at,
     ranked_rules,
@@ -65,6 +67,8 @@ class QuoteLine:
     end_at: datetime | None = None
     minutes: int | None = None
     unit_fen: int | None = None
+    # Of rules that are no price rules; those of price rules are in the quote's `rule_versions`.
+    rule_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +119,8 @@ def quote_span(
     session_id: int | None = None,
     voucher: str | None = None,
     calendar: DayCalendar = PUBLIC_CALENDAR,
+    discounts: Iterable[DiscountRule] = (),
+    buyer: Buyer = ANYBODY,
 ) -> Quote:
     """Return the price of *span* in *room*, line by line; the same function quotes and charges.
 
@@ -122,7 +128,8 @@ def quote_span(
     at least the priority of the hourly rule there comes first, and the rest is hourly: cut at every rule edge
     and local midnight, one line for each stretch of one rule in one day, rounded half up once. A rule's day
     cap takes back what its lines of one day exceed; the highest minimum among the rules used lifts the whole.
-    *voucher* is the label of a voucher that pays all of it.
+    The best of the *discounts* that this *buyer* may have is taken off that. *voucher* is the label of a
+    voucher that pays all of it.
 
     Raises NoPrice when a piece of the time has no rule (a voucher is honoured even then), InvalidField when
     the span has seconds.
@@ -130,12 +137,14 @@ def quote_span(
     if not span.is_whole_minutes:
         raise InvalidField.of("start_at", _l("Times must be full minutes."))
     usable = [rule for rule in rules if rule.applies_to(room)]
+    offered = [rule for rule in discounts if rule.applies_to(room)]
     try:
         lines, used = _time_and_limits(room, span, usable, session_id, calendar)
     except NoPrice:
         if voucher is None:
             raise
         lines, used = [_time_line(LineKind.PACKAGE, span, voucher, 0, 0)], []
+    lines += _discount_lines(lines, open_discounts(offered, room, span, buyer, calendar))
     if voucher is not None:
         lines.append(QuoteLine(LineKind.VOUCHER, voucher, -sum(line.amount_fen for line in lines)))
     totals = total_lines((line.kind, line.amount_fen) for line in lines)
@@ -146,7 +155,7 @@ def quote_span(
         discount_fen=totals.discount_fen,
         total_fen=totals.total_fen,
         rule_versions=tuple(sorted({(rule.id, rule.version) for rule in used})),
-        warnings=tuple(_warnings(span, usable, room.tz, calendar)),
+        warnings=tuple(_warnings(span, [*usable, *offered], room.tz, calendar)),
     )
 
 
@@ -317,8 +326,18 @@ def _minimum_lines(lines: Sequence[QuoteLine], rules: Sequence[PriceRule]) -> It
         yield QuoteLine(LineKind.MINIMUM, rule.name, missing, rule.id, unit_fen=minimum)
 
 
+def _discount_lines(lines: Sequence[QuoteLine], found: Sequence[DiscountRule]) -> Iterator[QuoteLine]:
+    """Yield what the best discount takes off; the lines before it sum to what there is to take from."""
+    amount_fen = sum(line.amount_fen for line in lines)
+    rule = best_discount(found, amount_fen)
+    if rule is not None and (off_fen := rule.off(amount_fen)):
+        yield QuoteLine(
+            LineKind.DISCOUNT, rule.name, -off_fen, rule.id, unit_fen=rule.off_fen, rule_version=rule.version
+        )
+
+
 def _warnings(
-    span: Span, rules: Sequence[PriceRule], tz: ZoneInfo, calendar: DayCalendar
+    span: Span, rules: Sequence[RuleTimes], tz: ZoneInfo, calendar: DayCalendar
 ) -> Iterator[QuoteWarning]:
     if not any(rule.day_kind in CALENDAR_KINDS for rule in rules):
         return

@@ -21,14 +21,13 @@ from app.domain.availability import (
 )
 from app.domain.errors import InvalidField, NotFound
 from app.domain.opening import opening_spans
-from app.domain.pricing import price_from_fen
 from app.domain.slots import MINUTE, Span, clip, local_day
 from app.models import BookingPolicy, OpeningHours, Room, RoomBlock, Store
+from app.services.price_books import load_price_book
 from app.services.room_rules import (
     Occupancy,
     RoomRules,
     load_occupancy,
-    load_price_rules,
     load_room,
     load_store_rooms,
 )
@@ -176,7 +175,7 @@ def get_room_calendar(room_id: int, *, month: str, now: datetime) -> list[dict[s
     room = load_room(room_id)
     first = _first_of_month(month)
     days = months.monthrange(first.year, first.month)[1]
-    prices = load_price_rules(room.store_id)
+    book = load_price_book(room.store_id)
     whole = Span(local_day(first, room.tz).start_at, local_day(first.replace(day=days), room.tz).end_at)
     spans = paint_rooms([room], whole, now=now)[room_id]
     free = free_spans(spans)
@@ -184,7 +183,7 @@ def get_room_calendar(room_id: int, *, month: str, now: datetime) -> list[dict[s
         {
             "date": on,
             "free_minutes": free_minutes_on(free, on, room.tz),
-            "price_from_fen": price_from_fen(room.priced_room, prices, first_on=on, days=1),
+            "price_from_fen": book.price_from_fen(room.priced_room, first_on=on, days=1),
         }
         for on in (first + timedelta(days=offset) for offset in range(days))
     ]

@@ -31,7 +31,7 @@ def create_booking(request: BookingRequest, *, note: str = "", actor: Actor, now
     try:
         return _create_booking(request, room, note=note, actor=actor, now=now)
     except (RuleRefused, RoomTaken) as refusal:
-        raise with_alternatives(refusal, request, room, now=now) from None
+        raise with_alternatives(refusal, request, room, actor=actor, now=now) from None
 
 
 @transactional

@@ -14,11 +14,11 @@ from sqlalchemy.orm import contains_eager, selectinload
 
 from app.domain.errors import NotFound
 from app.domain.opening import OpeningRule, is_open_at
-from app.domain.pricing import price_from_fen
 from app.domain.slots import local_date
 from app.models import BookingPolicy, BookingSession, Facility, Media, MediaKind, Room, RoomFacility, Store
 from app.services.availability import present_states
-from app.services.room_rules import RoomRules, load_price_rules, load_room, load_store_rooms, policy_of_row
+from app.services.price_books import load_price_book
+from app.services.room_rules import RoomRules, load_room, load_store_rooms, policy_of_row
 from app.services.unit_of_work import session
 
 EARTH_RADIUS_M = 6_371_000
@@ -80,12 +80,12 @@ def _room_items(rooms: Sequence[RoomRules], now: datetime) -> list[dict[str, Any
     ids = [room.room_id for room in rooms]
     rows = {row.id: row for row in session().scalars(_room_query(ids)).unique()}
     media = _load_media(Media.room_id.in_(ids))
-    prices = load_price_rules(rooms[0].store_id)
+    book = load_price_book(rooms[0].store_id)
     states = present_states(rooms, now=now)
     return [
         _room_item(rows[room.room_id], media[room.room_id])
         | {
-            "price_from_fen": price_from_fen(room.priced_room, prices, first_on=local_date(now, room.tz)),
+            "price_from_fen": book.price_from_fen(room.priced_room, first_on=local_date(now, room.tz)),
             "state": states[room.room_id],
         }
         for room in rooms

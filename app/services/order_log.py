@@ -82,7 +82,7 @@ def add_lines(
             kind=line.kind.value,
             label=line.label,
             rule_id=line.rule_id,
-            rule_version=versions.get(line.rule_id) if line.rule_id else None,
+            rule_version=line.rule_version or (versions.get(line.rule_id) if line.rule_id else None),
             start_at=line.start_at,
             end_at=line.end_at,
             minutes=line.minutes,

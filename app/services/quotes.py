@@ -12,20 +12,16 @@ from sqlalchemy import select
 from app.domain import booking_rules as rules
 from app.domain.actor import Actor
 from app.domain.availability import Alternative, FreeRoom, alternatives, free_spans, nearby_window
+from app.domain.discounts import Buyer
 from app.domain.errors import InvalidField, NoPrice, NotFound, OffStep, RoomTaken, RuleRefused
-from app.domain.price_rules import PriceRule
-from app.domain.pricing import Quote, QuoteLine, quote_span
+from app.domain.price_books import PriceBook
+from app.domain.pricing import Quote, QuoteLine
 from app.domain.slots import Span, local_date, local_instant, span_of_minutes
 from app.models import BookingSession, Voucher
 from app.services import vouchers
 from app.services.availability import paint_rooms
-from app.services.room_rules import (
-    RoomRules,
-    load_occupancy,
-    load_price_rules,
-    load_room,
-    load_store_rooms,
-)
+from app.services.price_books import buyer_of, load_price_book
+from app.services.room_rules import RoomRules, load_occupancy, load_room, load_store_rooms
 from app.services.unit_of_work import session
 
 
@@ -57,7 +53,7 @@ def quote_booking(request: BookingRequest, *, actor: Actor | None, now: datetime
     try:
         offer = make_offer(request, room, actor=actor, now=now)
     except (RuleRefused, RoomTaken) as refusal:
-        raise with_alternatives(refusal, request, room, now=now) from None
+        raise with_alternatives(refusal, request, room, actor=actor, now=now) from None
     return describe_quote(offer)
 
 
@@ -118,12 +114,13 @@ def make_offer(
     )
     busy, blocks = load_occupancy([room.room_id], rules.busy_span(room.policy, span), now=now)[room.room_id]
     rules.check_place(room.policy, span, busy=busy, blocks=blocks)
-    quote = quote_span(
+    book = load_price_book(room.store_id)
+    quote = book.quote(
         room.priced_room,
         span,
-        load_price_rules(room.store_id),
         session_id=request.session_id,
         voucher=None if voucher is None else str(voucher.campaign),
+        buyer=buyer_of(book, actor, now=now),
     )
     return Offer(room, span, quote, request.session_id, voucher)
 
@@ -174,33 +171,43 @@ def _session_span(request: BookingRequest, room: RoomRules) -> Span:
 
 
 def with_alternatives(
-    refusal: RuleRefused | RoomTaken, request: BookingRequest, room: RoomRules, *, now: datetime
+    refusal: RuleRefused | RoomTaken,
+    request: BookingRequest,
+    room: RoomRules,
+    *,
+    actor: Actor | None = None,
+    now: datetime,
 ) -> RuleRefused | RoomTaken:
-    """Add the nearest places that are free instead: up to three, each with its price."""
+    """Add the nearest places that are free instead: up to three, each with the price for the actor."""
     data = {"rule": refusal.code, "limit": None} | (refusal.data or {})
     try:
         wanted = requested_span(request, room)
     except (InvalidField, RuleRefused):
         # A session at another time: its day is what matters.
         wanted = span_of_minutes(request.start_at, room.policy.min_minutes)
-    refusal.data = data | {"alternatives": _alternatives(wanted, room, now=now)}
+    refusal.data = data | {"alternatives": _alternatives(wanted, room, actor, now=now)}
     return refusal
 
 
-def _alternatives(wanted: Span, room: RoomRules, *, now: datetime) -> list[dict[str, Any]]:
+def _alternatives(
+    wanted: Span, room: RoomRules, actor: Actor | None, *, now: datetime
+) -> list[dict[str, Any]]:
     rooms = load_store_rooms(room.store_id)
     window = nearby_window(room.policy, wanted, now=now, tz=room.tz)
     timelines = paint_rooms(rooms, window, now=now)
     free = [FreeRoom(each.room_id, each.policy, free_spans(timelines[each.room_id])) for each in rooms]
     found = alternatives(wanted, room.room_id, free, room.tz)
     by_id = {each.room_id: each for each in rooms}
-    prices = load_price_rules(room.store_id)
-    return [_describe_alternative(offer, by_id[offer.room_id], prices) for offer in found]
+    book = load_price_book(room.store_id)
+    buyer = buyer_of(book, actor, now=now)
+    return [_describe_alternative(offer, by_id[offer.room_id], book, buyer) for offer in found]
 
 
-def _describe_alternative(offer: Alternative, room: RoomRules, prices: list[PriceRule]) -> dict[str, Any]:
+def _describe_alternative(
+    offer: Alternative, room: RoomRules, book: PriceBook, buyer: Buyer
+) -> dict[str, Any]:
     try:
-        total_fen = quote_span(room.priced_room, offer.span, prices).total_fen
+        total_fen = book.quote(room.priced_room, offer.span, buyer=buyer).total_fen
     except NoPrice:
         total_fen = None
     return {

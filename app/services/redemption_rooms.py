@@ -9,13 +9,13 @@ from flask_babel import lazy_gettext as _l
 
 from app.domain.booking_rules import busy_span, check_place, check_span
 from app.domain.errors import DomainError, RoomTaken
-from app.domain.pricing import quote_span
 from app.domain.slots import Span, floor_minute, span_of_minutes
 from app.domain.voucher_rules import check_use
 from app.models import Voucher
 from app.services import vouchers
+from app.services.price_books import load_price_book
 from app.services.quotes import Offer
-from app.services.room_rules import Occupancy, RoomRules, load_occupancy, load_price_rules, load_store_rooms
+from app.services.room_rules import Occupancy, RoomRules, load_occupancy, load_store_rooms
 
 LOOK_AHEAD = timedelta(hours=24)
 
@@ -79,7 +79,6 @@ def offer_room(voucher: Voucher, room: RoomRules, *, now: datetime) -> Offer:
     span = _span(voucher, now)
     occupancy = load_occupancy([room.room_id], busy_span(room.policy, span), now=now)
     _check(voucher, room, span, occupancy, now=now)
-    quote = quote_span(
-        room.priced_room, span, load_price_rules(room.store_id), voucher=voucher.campaign.title
-    )
+    book = load_price_book(room.store_id)
+    quote = book.quote(room.priced_room, span, voucher=voucher.campaign.title)
     return Offer(room, span, quote, None, voucher)

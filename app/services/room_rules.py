@@ -37,6 +37,16 @@ _POLICY_FIELDS = (
     "requires_confirmation",
     "confirm_deadline_minutes",
     "check_in_early_minutes",
+    "change_max_count",
+    "change_deadline_minutes",
+    "has_overtime",
+    "overtime_grace_minutes",
+    "overtime_unit_minutes",
+    "overtime_percent",
+    "overtime_cap_fen",
+    "no_show_release_minutes",
+    "no_show_refund_percent",
+    "early_refund_percent",
 )
 
 
@@ -138,6 +148,13 @@ def policy_of_row(row: Any) -> rules.BookingPolicy:
     )
 
 
+def frozen_policy(values: dict[str, Any]) -> rules.BookingPolicy:
+    """Return the policy that an order froze; what did not exist when it was sold has its default."""
+    known = {name: values[name] for name in _POLICY_FIELDS if name in values}
+    steps = {name: fee_steps(values.get(name, ())) for name in ("cancel_steps", "change_steps")}
+    return rules.BookingPolicy(**known, **steps)
+
+
 def fee_steps(steps: Iterable[dict[str, Any]]) -> tuple[rules.FeeStep, ...]:
     """Return the domain's steps for their stored form."""
     return tuple(rules.FeeStep(step["minutes_before"], step["fee_percent"]) for step in steps)
@@ -161,10 +178,11 @@ def load_price_rules(store_id: int) -> list[PriceRule]:
     """Return the active price rules of a store."""
     table = PriceRuleRow.__table__
     rows = session().execute(select(table).where(table.c.store_id == store_id, table.c.is_active)).mappings()
-    return [_price_rule(row) for row in rows]
+    return [price_rule_of_row(row) for row in rows]
 
 
-def _price_rule(row: Any) -> PriceRule:
+def price_rule_of_row(row: Any) -> PriceRule:
+    """Return the domain's rule for a mapping with the columns of `price_rules`."""
     plain = (
         "id", "name", "amount_fen", "version", "room_type_id", "room_id", "session_id", "dates_from_on",
         "dates_until_on", "package_minutes", "priority", "minimum_fen", "day_cap_fen", "valid_from_on",
