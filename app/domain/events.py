@@ -29,6 +29,7 @@ EVENT_LABELS: dict[str, Any] = {
     "team_full": _l("Team is complete"),
     "team_failed": _l("Team was not filled in time"),
     "issue": _l("Vouchers issued"),
+    "adjust": _l("Price adjusted"),
     "redeem": _l("Voucher redeemed"),
     "reverse": _l("Redemption reversed"),
     "door_failed": _l("Door did not answer"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from app.domain.actor import Actor
 from app.domain.errors import InvalidField, NotFound
 from app.domain.states import OrderKind, OrderStatus, VoucherStatus
 from app.models import Booking, Notification, Order
-from app.services import cancellations, payments, stays
+from app.services import adjustments, cancellations, payments, stays
 from app.services.orders import describe_order, due_fen, find_order
 from app.services.redemptions import mask_name
 from app.services.unit_of_work import session
@@ -105,6 +106,7 @@ def staff_actions(order: Order, *, now: datetime) -> list[dict[str, Any]]:
             ("take_payment", None if _owes(order, now) else _l("Nothing is to be paid.")),
             ("check_in", _refuse_check_in(order, now)),
             ("check_out", None if order.status is OrderStatus.IN_USE else _l("The room is not in use.")),
+            ("adjust", adjustments.refuse_adjust(order, now)),
             *checks,
         ]
     return [{"name": name, "allowed": reason is None, "reason": reason} for name, reason in checks]
@@ -150,6 +152,9 @@ def perform_action(
         return stays.check_in(no, actor=actor, now=now)
     elif name == "check_out":
         stays.check_out(no, actor=actor, now=now)
+    elif name == "adjust":
+        amount_fen = _whole_fen(values.get("amount_fen"))
+        return adjustments.add_adjustment(no, amount_fen, reason, actor=actor, now=now)
     elif name == "take_payment":
         channel = str(values.get("channel") or "wechat_native")
         return payments.start_payment(no, channel=channel, actor=actor, now=now)
@@ -162,3 +167,12 @@ def _given(reason: str) -> str:
     if not reason.strip():
         raise InvalidField.of("reason", _l("Please give a reason."))
     return reason
+
+
+def _whole_fen(value: Any) -> int:
+    """Read an amount as JSON (a whole number) or a form (its digits) gives it; raises InvalidField."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value):
+        return int(value)
+    raise InvalidField.of("amount_fen", _l("Please give the amount in fen."))

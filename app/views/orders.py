@@ -14,7 +14,7 @@ from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from app.domain.clock import utc_now
-from app.domain.errors import DomainError
+from app.domain.errors import DomainError, InvalidField
 from app.domain.events import event_label, reason_label
 from app.domain.money import format_fen
 from app.models import Order, Payment, Refund
@@ -23,7 +23,7 @@ from app.views.answers import json_answer, posted_values, problem, wants_json, w
 from app.views.base import KitInterface, LedgerView
 from app.views.home import by_store
 from app.views.kit.current import current_actor
-from app.views.kit.values import format_instant
+from app.views.kit.values import InvalidText, format_instant, parse_yuan
 from app.views.messages import event_text
 from app.views.shapes import length_text
 
@@ -34,6 +34,7 @@ ACTION_LABELS: dict[str, Any] = {
     "check_in": _l("Check in"),
     "check_out": _l("Check out"),
     "cancel": _l("Cancel order"),
+    "adjust": _l("Adjust the price"),
 }
 
 ACTION_ICONS = {
@@ -114,7 +115,7 @@ class OrderView(LedgerView):
         """Carry out one of the next actions."""
         try:
             answer = staff_orders.perform_action(
-                no, name, posted_values(), actor=current_actor(), now=utc_now()
+                no, name, with_fen(posted_values()), actor=current_actor(), now=utc_now()
             )
         except DomainError as error:
             return self._refused(error, no)
@@ -153,6 +154,17 @@ class OrderView(LedgerView):
         if item is None:
             abort(404)
         return redirect(url_for("OrderView.page", no=item.no))
+
+
+def with_fen(values: dict[str, Any]) -> dict[str, Any]:
+    """Return posted values with an amount in yuan and its sign as `amount_fen`; raises InvalidField."""
+    if "amount" not in values:
+        return values
+    try:
+        amount_fen = parse_yuan(str(values["amount"]))
+    except InvalidText as wrong:
+        raise InvalidField.of("amount", wrong.args[0]) from None
+    return values | {"amount_fen": -amount_fen if values.get("sign") == "-" else amount_fen}
 
 
 def _trail(order: dict[str, Any]) -> list[dict[str, Any]]:
