@@ -5,20 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from app.domain.calendar import PUBLIC_CALENDAR, DayCalendar, DayKind
+from app.domain.calendar import PUBLIC_CALENDAR, DayCalendar
 from app.domain.discounts import ANYBODY, Buyer, DiscountRule
 from app.domain.price_rules import PricedRoom, PriceRule
 from app.domain.pricing import Quote, price_from_fen, quote_span
 from app.domain.slots import Span
-
-
-@dataclass(frozen=True, slots=True)
-class OwnDay:
-    """A day of the owner's calendar: what it counts as, how it is called, whether it is one store's alone."""
-
-    kind: DayKind
-    label: str = ""
-    is_store: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,7 +228,7 @@ def _time_and_limits(
     lines: list[QuoteLine] = []
     used: list[PriceRule] = []
     rest: Span | None = span
-    if package := _package_rule(span, rules, room.tz, calendar):
+    if package := winning_package(span, rules, room.tz, calendar):
         assert package.package_minutes is not None
         part = span_of_minutes(span.start_at, package.package_minutes)
         lines, used = [_flat_line(LineKind.PACKAGE, part, package)], [package]
@@ -244,23 +244,38 @@ def _time_and_limits(
 def _session_rule(
     span: Span, rules: Sequence[PriceRule], session_id: int, tz: ZoneInfo, calendar: DayCalendar
 ) -> PriceRule:
-    fitting = [rule for rule in rules if rule.kind == "session" and rule.session_id == session_id]
-    ranked = ranked_at(fitting, span.start_at, tz, calendar)
+    ranked = ranked_sessions(span, rules, session_id, tz, calendar)
     if not ranked:
         raise _no_price(span)
     return ranked[0]
 
 
-def _package_rule(
-    span: Span, rules: Sequence[PriceRule], tz: ZoneInfo, calendar: DayCalendar
-) -> PriceRule | None:
+def ranked_sessions(
+    span: Span, rules: Iterable[PriceRule], session_id: int, tz: ZoneInfo, calendar: DayCalendar
+) -> tuple[PriceRule, ...]:
+    """Return the prices of a session at the start of *span*, the winner first."""
+    fitting = [rule for rule in rules if rule.kind == "session" and rule.session_id == session_id]
+    return ranked_at(fitting, span.start_at, tz, calendar)
+
+
+def ranked_packages(
+    span: Span, rules: Iterable[PriceRule], tz: ZoneInfo, calendar: DayCalendar
+) -> tuple[PriceRule, ...]:
+    """Return the packages that may begin at the start of *span* and are not longer, in their order."""
     fitting = [
         rule for rule in rules if rule.kind == "package" and 0 < (rule.package_minutes or 0) <= span.minutes
     ]
-    if not fitting:
+    return ranked_at(fitting, span.start_at, tz, calendar)
+
+
+def winning_package(
+    span: Span, rules: Sequence[PriceRule], tz: ZoneInfo, calendar: DayCalendar
+) -> PriceRule | None:
+    """Return the first package whose priority is not below that of the hourly rate at the start."""
+    packages = ranked_packages(span, rules, tz, calendar)
+    if not packages:
         return None
     hourly = ranked_at([rule for rule in rules if rule.kind == "hourly"], span.start_at, tz, calendar)
-    packages = ranked_at(fitting, span.start_at, tz, calendar)
     return next((rule for rule in packages if not hourly or rule.priority >= hourly[0].priority), None)
 
 

@@ -26,7 +26,8 @@ from sqlalchemy import (
 from app.domain.actor import Actor
 from app.domain.calendar import PUBLIC_CALENDAR, DayCalendar, DayKind
 from app.domain.discounts import ANYBODY, Buyer, DiscountRule
-from app.domain.price_books import OwnDay, PriceBook
+from app.domain.price_books import PriceBook
+from app.domain.price_trials import OwnDay
 from app.domain.states import OrderKind, OrderStatus
 from app.models import CalendarDay, Order
 from app.models import DiscountRule as DiscountRow
