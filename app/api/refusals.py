@@ -23,4 +23,15 @@ QUOTE_CODES = (
 )
 BOOKING_CODES = (*QUOTE_CODES, "customer_limit", "blacklisted")
 GROUP_ORDER_CODES = ("sold_out", "team_full", "limit_reached", "blacklisted")
+EXTENSION_CODES = (
+    "invalid_transition",
+    "room_taken",
+    "off_step",
+    "too_long",
+    "too_far",
+    "closed",
+    "blocked",
+    "no_price",
+)
+CHANGE_CODES = (*BOOKING_CODES, "change_not_allowed", "invalid_transition")
 TRANSITION_CODES = ("invalid_transition",)

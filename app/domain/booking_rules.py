@@ -69,6 +69,16 @@ class BookingPolicy:
     check_in_early_minutes: int = 15
     cancel_steps: tuple[FeeStep, ...] = ()
     change_steps: tuple[FeeStep, ...] = ()
+    change_max_count: int = 3
+    change_deadline_minutes: int = 0
+    has_overtime: bool = False
+    overtime_grace_minutes: int = 10
+    overtime_unit_minutes: int = 30
+    overtime_percent: int = 100
+    overtime_cap_fen: int | None = None
+    no_show_release_minutes: int | None = None
+    no_show_refund_percent: int = 0
+    early_refund_percent: int = 0
 
     def earliest_start_at(self, now: datetime) -> datetime:
         """Return the first instant at which a booking made now may start (the grid aside)."""

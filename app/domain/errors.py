@@ -234,6 +234,6 @@ class RefundNotAllowed(Refused):
     default_message = _l("A refund is not possible here.")
 
 
-class ChangeNotAllowed(Refused):
+class ChangeNotAllowed(RuleRefused):
     code = "change_not_allowed"
     default_message = _l("A change is not possible here.")

@@ -63,6 +63,72 @@ CUSTOMER_TEXTS: Texts = {
             "{store} {room}: {minutes} minutes left, until {end}. Extend in time if you wish to stay.",
         ),
     ),
+    "change_held": _words(
+        (
+            "变更待支付",
+            "订单 {order_no}（{subject}）的变更需补 {amount}，请在 {expires} 前支付，逾期保留原预约。",
+        ),
+        (
+            "變更待支付",
+            "訂單 {order_no}（{subject}）的變更需補 {amount}，請在 {expires} 前支付，逾期保留原預約。",
+        ),
+        (
+            "Change awaits payment",
+            "The change of order {order_no} ({subject}) costs {amount} more. Please pay by {expires}; "
+            "otherwise your booking stays as it is.",
+        ),
+    ),
+    "change_expired": _words(
+        ("变更已失效", "订单 {order_no} 的变更未按时支付，原预约不变：{store} {room} {start} 至 {end}。"),
+        ("變更已失效", "訂單 {order_no} 的變更未按時支付，原預約不變：{store} {room} {start} 至 {end}。"),
+        (
+            "Change not paid in time",
+            "The change of order {order_no} was not paid in time. "
+            "{store} {room} stays yours from {start} to {end}.",
+        ),
+    ),
+    "booking_changed": _words(
+        ("预约已变更", "订单 {order_no} 现为 {store} {room}，{start} 至 {end}。"),
+        ("預約已變更", "訂單 {order_no} 現為 {store} {room}，{start} 至 {end}。"),
+        ("Booking changed", "Order {order_no} is now {store} {room}, from {start} to {end}."),
+    ),
+    "booking_extended": _words(
+        ("续时成功", "{store} {room} 已续至 {end}，订单 {order_no}。"),
+        ("續時成功", "{store} {room} 已續至 {end}，訂單 {order_no}。"),
+        ("Booking extended", "{store} {room} is yours until {end}. Order {order_no}."),
+    ),
+    "overtime_started": _words(
+        (
+            "已到时间",
+            "{store} {room} 的预约已于 {end} 到时，超过 {minutes} 分钟将按超时计费，订单 {order_no}。",
+        ),
+        (
+            "已到時間",
+            "{store} {room} 的預約已於 {end} 到時，超過 {minutes} 分鐘將按超時計費，訂單 {order_no}。",
+        ),
+        (
+            "Your time is over",
+            "{store} {room}: your time ended at {end}. "
+            "After {minutes} minutes overtime is charged. Order {order_no}.",
+        ),
+    ),
+    "overtime_charged": _words(
+        ("超时费待支付", "订单 {order_no}（{subject}）超时 {minutes} 分钟，超时费 {amount}，请尽快支付。"),
+        ("超時費待支付", "訂單 {order_no}（{subject}）超時 {minutes} 分鐘，超時費 {amount}，請盡快支付。"),
+        (
+            "Overtime to pay",
+            "Order {order_no} ({subject}): {minutes} minutes of overtime cost {amount}. Please pay soon.",
+        ),
+    ),
+    "no_show": _words(
+        ("预约未到店", "订单 {order_no}（{subject} {start}）未到店，包间已释放，退款 {amount}。"),
+        ("預約未到店", "訂單 {order_no}（{subject} {start}）未到店，包間已釋放，退款 {amount}。"),
+        (
+            "You did not come",
+            "Nobody came for order {order_no} ({subject}, {start}). "
+            "The room was released; {amount} is refunded.",
+        ),
+    ),
     "order_cancelled": _words(
         ("订单已取消", "订单 {order_no}（{subject}）已取消。{reason}"),
         ("訂單已取消", "訂單 {order_no}（{subject}）已取消。{reason}"),
@@ -162,6 +228,39 @@ SHOP_TEXTS: Texts = {
         ("即将结束", "{room} 还有 {minutes} 分钟结束（{end}），订单 {order_no}。"),
         ("即將結束", "{room} 還有 {minutes} 分鐘結束（{end}），訂單 {order_no}。"),
         ("Ending soon", "{room}: {minutes} minutes left, until {end}. Order {order_no}."),
+    ),
+    "booking_changed": _words(
+        ("预约已变更", "订单 {order_no} 现为 {room}，{start} 至 {end}。"),
+        ("預約已變更", "訂單 {order_no} 現為 {room}，{start} 至 {end}。"),
+        ("Booking changed", "Order {order_no} is now {room}, from {start} to {end}."),
+    ),
+    "booking_extended": _words(
+        ("顾客已续时", "{room} 已续至 {end}，订单 {order_no}。"),
+        ("顧客已續時", "{room} 已續至 {end}，訂單 {order_no}。"),
+        ("Booking extended", "{room} is in use until {end}. Order {order_no}."),
+    ),
+    "overtime_started": _words(
+        ("包间超时", "{room} 已于 {end} 到时，顾客尚未离店，订单 {order_no}。"),
+        ("包間超時", "{room} 已於 {end} 到時，顧客尚未離店，訂單 {order_no}。"),
+        ("Overtime", "{room}: the time ended at {end} and the guests are still there. Order {order_no}."),
+    ),
+    "overtime_charged": _words(
+        ("产生超时费", "订单 {order_no}：{room} 超时 {minutes} 分钟，超时费 {amount}。"),
+        ("產生超時費", "訂單 {order_no}：{room} 超時 {minutes} 分鐘，超時費 {amount}。"),
+        ("Overtime charged", "Order {order_no}: {room}, {minutes} minutes of overtime, {amount}."),
+    ),
+    "guests_follow": _words(
+        ("下一场将到", "{room} 还有 {minutes} 分钟结束（{end}），随后有预约，不能续时，请提醒顾客按时离店。"),
+        ("下一場將到", "{room} 還有 {minutes} 分鐘結束（{end}），隨後有預約，不能續時，請提醒顧客按時離店。"),
+        (
+            "Next guests follow",
+            "{room}: {minutes} minutes left, until {end}. Others follow, so the room must be empty in time.",
+        ),
+    ),
+    "no_show": _words(
+        ("顾客未到店", "订单 {order_no}（{subject} {start}）未到店，包间已释放，退款 {amount}。"),
+        ("顧客未到店", "訂單 {order_no}（{subject} {start}）未到店，包間已釋放，退款 {amount}。"),
+        ("Nobody came", "Nobody came for order {order_no} ({subject}, {start}). {amount} is refunded."),
     ),
     "order_cancelled": _words(
         ("订单已取消", "订单 {order_no}（{subject} {start}）已取消。{reason}"),

@@ -69,6 +69,20 @@ class BookingState(LabelledEnum):
 OCCUPYING_STATES = (BookingState.HELD, BookingState.RESERVED, BookingState.IN_USE, BookingState.ENDED)
 
 
+class ChangeKind(LabelledEnum):
+    CHANGE = ("change", _l("Change"), "blue")
+    EXTENSION = ("extend", _l("Extension"), "green")
+
+
+class ChangeStatus(LabelledEnum):
+    """A pending change waits for its payment; expired ran out of time, dropped was given up."""
+
+    PENDING = ("pending", _l("Pending payment"), "yellow")
+    APPLIED = ("applied", _l("Applied"), "green")
+    EXPIRED = ("expired", _l("Expired"), "secondary")
+    DROPPED = ("dropped", _l("Dropped"), "secondary")
+
+
 class PaymentStatus(LabelledEnum):
     PENDING = ("pending", _l("Pending"), "yellow")
     SUCCEEDED = ("succeeded", _l("Succeeded"), "green")
@@ -147,6 +161,12 @@ BOOKING_ORDER: dict[tuple[str, OrderStatus], frozenset[OrderStatus]] = {
     ("refuse", O.PAID): frozenset({O.REFUNDING, O.CANCELLED}),
     ("cancel", O.PAID): frozenset({O.REFUNDING, O.CANCELLED}),
     ("cancel", O.AWAITING_USE): frozenset({O.REFUNDING, O.CANCELLED}),
+    ("change", O.PAID): frozenset({O.PAID}),
+    ("change", O.AWAITING_USE): frozenset({O.AWAITING_USE}),
+    ("extend", O.AWAITING_USE): frozenset({O.AWAITING_USE}),
+    ("extend", O.IN_USE): frozenset({O.IN_USE}),
+    ("move", O.IN_USE): frozenset({O.IN_USE}),
+    ("overtime", O.IN_USE): frozenset({O.IN_USE}),
     ("check_in", O.AWAITING_USE): frozenset({O.IN_USE}),
     ("no_show", O.AWAITING_USE): frozenset({O.COMPLETED, O.REFUNDING}),
     ("check_out", O.IN_USE): frozenset({O.COMPLETED}),
@@ -211,6 +231,15 @@ BOOKING: dict[tuple[str, BookingState], frozenset[BookingState]] = {
     ("end", B.IN_USE): frozenset({B.ENDED}),
     ("rebook", B.EXPIRED): frozenset({B.RESERVED}),
     ("rebook", B.RELEASED): frozenset({B.RESERVED}),
+}
+
+H = ChangeStatus
+CHANGE: dict[tuple[str, ChangeStatus], frozenset[ChangeStatus]] = {
+    ("apply", H.PENDING): frozenset({H.APPLIED}),
+    ("expire", H.PENDING): frozenset({H.EXPIRED}),
+    ("drop", H.PENDING): frozenset({H.DROPPED}),
+    # A payment that arrives after the hold is gone finds its place again or is refunded.
+    ("apply", H.EXPIRED): frozenset({H.APPLIED}),
 }
 
 V = VoucherStatus

@@ -29,6 +29,7 @@ class PeriodicJob:
 
 JOBS = (
     PeriodicJob("expire_unpaid_holds", "app.services.clockwork.expire_holds", 15),
+    PeriodicJob("expire_unpaid_changes", "app.services.clockwork.expire_changes", 15),
     PeriodicJob("query_silent_payments", "app.services.payments.query_silent_payments", 20),
     PeriodicJob("settle_open_refunds", "app.services.refunds.settle_refunds", 30),
     PeriodicJob("sweep_outbox", "app.services.notification_delivery.deliver_due", 15),

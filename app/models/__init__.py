@@ -3,6 +3,7 @@
 from app.models.bookings import Booking
 from app.models.calendar_days import CalendarDay, CalendarKind
 from app.models.campaigns import Campaign, CampaignBuyer, CampaignEvent, Team
+from app.models.changes import OrderChange
 from app.models.customers import Customer, CustomerIdentity, CustomerSession, MessageConsent
 from app.models.discounts import DiscountDays, DiscountRule
 from app.models.notifications import Notification, NotificationTemplate, Recipient
@@ -42,6 +43,7 @@ __all__ = [
     "NotificationTemplate",
     "OpeningHours",
     "Order",
+    "OrderChange",
     "OrderEvent",
     "OrderLine",
     "OrderSource",

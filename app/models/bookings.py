@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Index, text
+from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.domain.states import BookingState
@@ -49,6 +49,8 @@ class Booking(StoreScoped, Base):
     order_id: Mapped[int] = reference("orders.id")
     store_id: Mapped[int] = reference("stores.id")
     room_id: Mapped[int] = reference("rooms.id", index=False)
+    # Set on what only holds room for a change that is not paid yet; such a row is never the order's booking.
+    change_id: Mapped[int | None] = mapped_column(ForeignKey("order_changes.id"), index=True)
     state: Mapped[BookingState] = mapped_column(labelled(BookingState, "state"))
     start_at: Mapped[Instant]
     end_at: Mapped[Instant]
@@ -57,6 +59,8 @@ class Booking(StoreScoped, Base):
     hold_expires_at: Mapped[MaybeInstant]
     checked_in_at: Mapped[MaybeInstant]
     ended_at: Mapped[MaybeInstant]
+    # The booked end of guests who stay on; `end_at` then follows them.
+    overtime_from_at: Mapped[MaybeInstant]
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
     store: Mapped[Store] = relationship()

@@ -9,10 +9,11 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import CheckConstraint, ColumnElement, Index, Integer, String, false, or_, select, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.domain.states import LabelledEnum, OrderKind, OrderStatus
+from app.domain.states import ChangeStatus, LabelledEnum, OrderKind, OrderStatus
 from app.models.base import Base, Instant, MaybeInstant, reference
 from app.models.bookings import Booking
 from app.models.campaigns import Campaign, Team, campaign_stores
+from app.models.changes import OrderChange
 from app.models.customers import Customer
 from app.models.payments import Payment, Refund
 from app.models.scope import StoreScoped
@@ -86,7 +87,13 @@ class Order(StoreScoped, Base):
     team: Mapped[Team | None] = relationship()
     lines: Mapped[list[OrderLine]] = relationship(back_populates="order", order_by="OrderLine.position")
     events: Mapped[list[OrderEvent]] = relationship(back_populates="order", order_by="OrderEvent.id")
-    bookings: Mapped[list[Booking]] = relationship(order_by=Booking.id, backref="order")
+    # Rows that only hold room for a change are left out.
+    bookings: Mapped[list[Booking]] = relationship(
+        primaryjoin="and_(Order.id == Booking.order_id, Booking.change_id.is_(None))",
+        order_by=Booking.id,
+        backref="order",
+    )
+    changes: Mapped[list[OrderChange]] = relationship(order_by=OrderChange.id, backref="order")
     payments: Mapped[list[Payment]] = relationship(order_by=Payment.id, backref="order")
     refunds: Mapped[list[Refund]] = relationship(order_by=Refund.id, backref="order")
     vouchers: Mapped[list[Voucher]] = relationship(
@@ -109,6 +116,11 @@ class Order(StoreScoped, Base):
     def end_at(self) -> datetime | None:
         """When the booking ends."""
         return self.bookings[-1].end_at if self.bookings else None
+
+    @property
+    def pending_change(self) -> OrderChange | None:
+        """The change or extension that waits for its payment."""
+        return next((each for each in self.changes if each.status is ChangeStatus.PENDING), None)
 
     @classmethod
     def store_scope_clause(cls, store_ids: frozenset[int]) -> ColumnElement[bool]:

@@ -9,6 +9,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     ColumnElement,
+    ForeignKey,
     Index,
     Integer,
     String,
@@ -62,6 +63,8 @@ class Payment(_ByOrder, Base):
 
     payment_no: Mapped[str] = mapped_column(String(32), unique=True)
     order_id: Mapped[int] = reference("orders.id")
+    # What it pays, when that is a change of the order.
+    change_id: Mapped[int | None] = mapped_column(ForeignKey("order_changes.id"), index=True)
     channel: Mapped[PaymentChannel] = mapped_column(labelled(PaymentChannel, "channel"))
     status: Mapped[PaymentStatus] = mapped_column(labelled(PaymentStatus, "status"))
     amount_fen: Mapped[int] = mapped_column(Integer)

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import Boolean, CheckConstraint, Date, Index, Integer, String, UniqueConstraint, text
+from sqlalchemy import Boolean, CheckConstraint, Date, Index, Integer, String, UniqueConstraint, false, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.domain.states import LabelledEnum
@@ -153,6 +153,23 @@ class BookingPolicy(Versioned, StoreScoped, Base):
         CheckConstraint("hold_minutes > 0 AND hold_minutes <= 1440", name="hold_range"),
         CheckConstraint("min_lead_minutes >= 0 AND max_ahead_days > 0", name="horizon_range"),
         CheckConstraint("max_open_holds >= 1 AND max_bookings_per_day >= 1", name="limits_positive"),
+        CheckConstraint("change_max_count >= 0", name="change_count_range"),
+        CheckConstraint("change_deadline_minutes >= 0", name="change_deadline_range"),
+        CheckConstraint("overtime_grace_minutes >= 0", name="overtime_grace_range"),
+        CheckConstraint(
+            "overtime_unit_minutes > 0 AND overtime_unit_minutes <= 720", name="overtime_unit_range"
+        ),
+        CheckConstraint("overtime_percent >= 0 AND overtime_percent <= 1000", name="overtime_percent_range"),
+        CheckConstraint("overtime_cap_fen IS NULL OR overtime_cap_fen > 0", name="overtime_cap_range"),
+        CheckConstraint(
+            "no_show_release_minutes IS NULL OR no_show_release_minutes >= 0", name="no_show_release_range"
+        ),
+        CheckConstraint(
+            "no_show_refund_percent >= 0 AND no_show_refund_percent <= 100", name="no_show_refund_range"
+        ),
+        CheckConstraint(
+            "early_refund_percent >= 0 AND early_refund_percent <= 100", name="early_refund_range"
+        ),
     )
 
     store_id: Mapped[int] = reference("stores.id", ondelete="CASCADE")
@@ -173,6 +190,20 @@ class BookingPolicy(Versioned, StoreScoped, Base):
     check_in_early_minutes: Mapped[int] = mapped_column(Integer, default=15)
     cancel_steps: Mapped[FeeSteps] = mapped_column(JsonValue, default=list)
     change_steps: Mapped[FeeSteps] = mapped_column(JsonValue, default=list)
+    change_max_count: Mapped[int] = mapped_column(Integer, default=3, server_default="3")
+    # A customer may change until so many minutes before the start.
+    change_deadline_minutes: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    has_overtime: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    overtime_grace_minutes: Mapped[int] = mapped_column(Integer, default=10, server_default="10")
+    overtime_unit_minutes: Mapped[int] = mapped_column(Integer, default=30, server_default="30")
+    # Of the ordinary hourly price.
+    overtime_percent: Mapped[int] = mapped_column(Integer, default=100, server_default="100")
+    overtime_cap_fen: Mapped[int | None] = mapped_column(Integer)
+    # Empty: a room that nobody came for is kept until the booked end.
+    no_show_release_minutes: Mapped[int | None] = mapped_column(Integer)
+    no_show_refund_percent: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    # Of the price of unused whole steps of length, when guests leave early.
+    early_refund_percent: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
 
     store: Mapped[Store] = relationship()
     room: Mapped[Room | None] = relationship()

@@ -8,11 +8,12 @@ from sqlalchemy import func, or_, select
 
 from app.domain import booking_rules as rules
 from app.domain.actor import SYSTEM, Actor
-from app.domain.errors import Blacklisted, NotFound, RoomTaken, RuleRefused
+from app.domain.errors import Blacklisted, RoomTaken, RuleRefused
 from app.domain.slots import Span, local_date, local_day
 from app.domain.states import OCCUPYING_STATES, BookingState, OrderKind, OrderStatus
 from app.models import Booking, Customer, Order, OrderSource
-from app.services import notifications, vouchers
+from app.services import notifications, pending_changes, vouchers
+from app.services.booking_rows import booking_of as booking_of
 from app.services.locks import lock_customer, lock_order, lock_rooms
 from app.services.numbers import new_number
 from app.services.order_log import add_lines, move_order, record_event
@@ -63,7 +64,7 @@ def check_customer(customer: Customer, offer: Offer, *, now: datetime) -> None:
         select(func.count())
         .select_from(Booking)
         .join(Order, Order.id == Booking.order_id)
-        .where(Order.customer_id == customer.id)
+        .where(Order.customer_id == customer.id, Booking.change_id.is_(None))
     )
     holds = mine.where(Booking.state == BookingState.HELD, Booking.hold_expires_at > now)
     on_day = mine.where(
@@ -184,16 +185,6 @@ def _reserve(order: Order, booking: Booking, event: str, *, actor: Actor, now: d
         notifications.queue_notice("booking_confirmed", order=order, now=now)
 
 
-def booking_of(order: Order) -> Booking:
-    """Return the booking of an order; raises NotFound for an order without one."""
-    booking: Booking | None = session().scalar(
-        select(Booking).where(Booking.order_id == order.id).order_by(Booking.id.desc()).limit(1)
-    )
-    if booking is None:
-        raise NotFound()
-    return booking
-
-
 def rebook(order: Order, *, actor: Actor, now: datetime) -> bool:
     """Take the room again for an order whose hold was gone when its money came; tell whether it was free.
 
@@ -230,7 +221,11 @@ def release_stale_holds(room_id: int, *, now: datetime) -> None:
         )
     )
     for booking in stale.all():
-        expire_order(lock_order(booking.order_id), now=now)
+        order = lock_order(booking.order_id)
+        if booking.change_id is not None:
+            pending_changes.expire_pending(order, now=now)
+        else:
+            expire_order(order, now=now)
 
 
 def expire_order(order: Order, *, now: datetime) -> None:

@@ -6,16 +6,15 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
-
 from app.domain.actor import Actor
 from app.domain.booking_rules import FeePreview, cancel_fee
 from app.domain.errors import InvalidTransition
 from app.domain.events import REASON_LABELS
 from app.domain.states import BookingState, OrderKind, OrderStatus
-from app.models import Booking, Order
-from app.services import bookings, group_orders, notifications, payments, refunds, vouchers
-from app.services.locks import lock_order, lock_rooms
+from app.models import Order
+from app.services import bookings, group_orders, notifications, payments, pending_changes, refunds, vouchers
+from app.services.booking_rows import lock_rooms_of
+from app.services.locks import lock_order
 from app.services.order_log import move_order
 from app.services.orders import find_order
 from app.services.room_rules import fee_steps
@@ -65,9 +64,10 @@ def cancel_order(no: str, *, reason: str = "", actor: Actor, now: datetime) -> N
 
 @transactional
 def _cancel(order_id: int, *, reason: str, actor: Actor, now: datetime) -> None:
-    lock_rooms(session().scalars(select(Booking.room_id).where(Booking.order_id == order_id)).all())
+    lock_rooms_of(order_id)
     order = lock_order(order_id)
     leaving = _leaving(order, now=now)
+    pending_changes.drop_pending(order, actor=actor, now=now, reason=reason)
     if order.kind is OrderKind.GROUP_BUY:
         group_orders.give_back(order)
     else:
@@ -109,8 +109,9 @@ def leave(order: Order, event: str, leaving: Leaving, *, reason: str, actor: Act
 def refuse_order(no: str, *, reason: str, actor: Actor, now: datetime) -> None:
     """Refuse a paid booking that staff have to confirm: everything goes back. Raises InvalidTransition."""
     order_id = find_order(no, actor=actor)
-    lock_rooms(session().scalars(select(Booking.room_id).where(Booking.order_id == order_id)).all())
+    lock_rooms_of(order_id)
     order = lock_order(order_id)
+    pending_changes.drop_pending(order, actor=actor, now=now, reason=reason)
     bookings.release(order)
     vouchers.unlock_vouchers(order)
     leaving = Leaving(0, refunds.refundable_fen(order), None)

@@ -8,10 +8,11 @@ from typing import Any
 from sqlalchemy import select
 
 from app.domain.actor import SYSTEM
-from app.domain.states import BookingState, OrderKind, OrderStatus
-from app.models import Booking, Order
-from app.services import bookings, cancellations, notifications, payments, vouchers
-from app.services.locks import lock_order, lock_rooms
+from app.domain.states import BookingState, ChangeStatus, OrderKind, OrderStatus
+from app.models import Booking, Order, OrderChange
+from app.services import bookings, cancellations, notifications, overtime, payments, pending_changes
+from app.services.booking_rows import lock_booking
+from app.services.leaving import close_no_show, release_no_shows
 from app.services.stays import finish
 from app.services.sweeps import sweep
 from app.services.unit_of_work import session, transactional
@@ -42,44 +43,66 @@ def expire_holds(*, now: datetime, limit: int = 200) -> int:
 
 @transactional
 def _expire_hold(order_id: int, *, now: datetime) -> bool:
-    order = _lock(order_id)
+    order, _ = lock_booking(order_id)
     if order.status is not OrderStatus.PENDING_PAYMENT or order.expires_at is None or order.expires_at > now:
         return False
     bookings.expire_order(order, now=now)
     return True
 
 
-def _lock(order_id: int) -> Order:
-    lock_rooms(session().scalars(select(Booking.room_id).where(Booking.order_id == order_id)).all())
-    return lock_order(order_id)
+def expire_changes(*, now: datetime, limit: int = 200) -> int:
+    """Drop the changes and extensions that were not paid in time; the provider's order is closed first."""
+    due = session().scalars(
+        select(OrderChange.order_id)
+        .where(OrderChange.status == ChangeStatus.PENDING, OrderChange.expires_at <= now)
+        .order_by(OrderChange.expires_at)
+        .limit(limit)
+    )
+
+    def expire(order_id: int) -> bool:
+        return payments.close_open_payments(order_id, now=now) and _expire_change(order_id, now=now)
+
+    return sweep(due.all(), expire)
+
+
+@transactional
+def _expire_change(order_id: int, *, now: datetime) -> bool:
+    order, _ = lock_booking(order_id)
+    return pending_changes.expire_pending(order, now=now)
 
 
 def advance_bookings(*, now: datetime, limit: int = 500) -> int:
-    """Finish what is over: stays come to their end, bookings that nobody came for are completed."""
+    """Finish what is over: stays end or go into overtime, rooms that nobody came to are freed."""
     due = session().scalars(
         select(Booking.order_id)
         .where(Booking.state.in_((BookingState.IN_USE, BookingState.RESERVED)), Booking.end_at <= now)
         .order_by(Booking.end_at)
         .limit(limit)
     )
-    return sweep(due.all(), lambda order_id: _advance(order_id, now=now)) + refuse_overdue(now=now)
+    count = sweep(due.all(), lambda order_id: _advance(order_id, now=now))
+    return count + release_no_shows(now=now) + refuse_overdue(now=now)
 
 
 @transactional
 def _advance(order_id: int, *, now: datetime) -> bool:
-    order = _lock(order_id)
-    booking = bookings.booking_of(order)
-    if booking.end_at > now:
+    order, booking = lock_booking(order_id)
+    if booking.end_at > now or _waits_for_payment(order, now=now):
         return False
     if order.status is OrderStatus.IN_USE:
-        finish(order, booking, "end", actor=SYSTEM, now=now)
+        if not overtime.follow_guests(order, booking, now=now):
+            finish(order, booking, "end", actor=SYSTEM, now=now)
         return True
     if order.status is OrderStatus.AWAITING_USE:
-        # Nobody came: the room was kept free all the same, so the voucher is used up as money would be.
-        finish(order, booking, "no_show", actor=SYSTEM, now=now)
-        vouchers.redeem_for_booking(order, actor=SYSTEM, now=now)
+        # Nobody came: the room was kept free all the same.
+        close_no_show(order, booking, now=now)
         return True
     return False
+
+
+def _waits_for_payment(order: Order, *, now: datetime) -> bool:
+    """An extension that may still be paid keeps the guests where they are; its time is held for them."""
+    change = pending_changes.pending_of(order)
+    return change is not None and change.expires_at is not None and change.expires_at > now
 
 
 def refuse_overdue(*, now: datetime, limit: int = 200) -> int:
@@ -110,6 +133,7 @@ def queue_warnings(*, now: datetime) -> int:
 def _warn_of_end(minutes: int, *, now: datetime) -> int:
     orders = _due_orders(BookingState.IN_USE, Booking.end_at, minutes, now)
     for order, end_at in orders:
+        _warn_of_followers(order, minutes, now=now)
         notifications.queue_notice(
             "ending_soon",
             order=order,
@@ -119,6 +143,19 @@ def _warn_of_end(minutes: int, *, now: datetime) -> int:
             now=now,
         )
     return len(orders)
+
+
+def _warn_of_followers(order: Order, minutes: int, *, now: datetime) -> None:
+    """Where the next guests leave no time for an extension, staff have to see that the room gets empty."""
+    booking = bookings.booking_of(order)
+    step = timedelta(minutes=order.policy["length_step_minutes"])
+    if overtime.latest_end(booking, booking.end_at, now=now) >= booking.end_at + step:
+        return
+    occurrence = f"{minutes}:{booking.end_at:%Y%m%d%H%M}"
+    variables = {"minutes": minutes}
+    notifications.queue_notice(
+        "guests_follow", order=order, occurrence=occurrence, variables=variables, now=now
+    )
 
 
 @transactional
@@ -144,6 +181,11 @@ def _due_orders(
     rows = session().execute(
         select(Order, column)
         .join(Booking, Booking.order_id == Order.id)
-        .where(Booking.state == state, column > edge - timedelta(minutes=2), column <= edge)
+        .where(
+            Booking.state == state,
+            Booking.overtime_from_at.is_(None),
+            column > edge - timedelta(minutes=2),
+            column <= edge,
+        )
     )
     return [(row[0], row[1]) for row in rows.all()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -12,12 +13,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload, selectinload
 
 from app.domain.actor import Actor
+from app.domain.changes import line_label
 from app.domain.errors import InvalidField, NotFound
 from app.domain.events import event_label
 from app.domain.states import LabelledEnum, OrderKind, OrderStatus
-from app.models import Booking, Order, Payment, Refund, Voucher
-from app.services import vouchers
+from app.models import Booking, Order, OrderChange, Payment, Refund, Voucher
+from app.services import overtime, vouchers
 from app.services.cursors import after_id, page_of
+from app.services.dues import outstanding_fen
+from app.services.order_actions import refuse_change, refuse_extension
+from app.services.room_rules import frozen_policy
 from app.services.unit_of_work import session
 
 DEFAULT_ZONE = ZoneInfo("Asia/Shanghai")
@@ -108,6 +113,7 @@ def _load(*conditions: Any, limit: int | None = None) -> Sequence[Order]:
             selectinload(Order.payments),
             selectinload(Order.refunds),
             selectinload(Order.vouchers),
+            selectinload(Order.changes).joinedload(OrderChange.room),
             selectinload(Order.bookings).joinedload(Booking.room),
         )
         .execution_options(populate_existing=True)
@@ -116,10 +122,11 @@ def _load(*conditions: Any, limit: int | None = None) -> Sequence[Order]:
 
 
 def due_fen(order: Order) -> int:
-    """Return what is still to be paid, in fen."""
+    """Return what is still to be paid, in fen: for the order as it is, and for a change that waits for it."""
     if order.status in SETTLED:
         return 0
-    return max(0, order.total_fen - order.paid_fen + order.refunded_fen)
+    change = order.pending_change
+    return outstanding_fen(order) + (change.amount_fen if change is not None else 0)
 
 
 def describe_order(order: Order, *, now: datetime) -> dict[str, Any]:
@@ -134,7 +141,7 @@ def describe_order(order: Order, *, now: datetime) -> dict[str, Any]:
         "store": _brief(order.store),
         "room": _brief(booking and booking.room),
         "start_at": _local(booking and booking.start_at, zone),
-        "end_at": _local(booking and booking.end_at, zone),
+        "end_at": _local(booking and overtime.booked_end(booking), zone),
         "campaign_id": order.campaign_id,
         "quantity": order.quantity,
         "team_id": order.team_id,
@@ -148,14 +155,43 @@ def describe_order(order: Order, *, now: datetime) -> dict[str, Any]:
         "due_fen": due_fen(order),
         "note": order.note,
         "created_at": _local(order.created_at, zone),
-        "expires_at": _local(order.expires_at, zone),
-        "policy": (order.kind is OrderKind.BOOKING and order.policy) or None,
+        "expires_at": _local(_pay_by(order), zone),
+        "policy": asdict(frozen_policy(order.policy)) if order.kind is OrderKind.BOOKING else None,
+        "pending_change": _pending(order, zone),
+        "overtime": _overtime(order, booking, zone, now),
         "payments": [_payment(payment, zone) for payment in order.payments],
         "refunds": [_refund(refund) for refund in order.refunds],
         "vouchers": _vouchers(order),
         "timeline": [_event(event, zone) for event in order.events],
         "actions": customer_actions(order, booking, now=now),
     }
+
+
+def _pay_by(order: Order) -> datetime | None:
+    change = order.pending_change
+    return order.expires_at if change is None else change.expires_at
+
+
+def _pending(order: Order, zone: ZoneInfo) -> dict[str, Any] | None:
+    """What the order becomes once its due amount is paid."""
+    change = order.pending_change
+    if change is None:
+        return None
+    return {
+        "kind": change.kind.value,
+        "room": _brief(change.room),
+        "start_at": _local(change.start_at, zone),
+        "end_at": _local(change.end_at, zone),
+        "total_fen": change.total_fen,
+        "fee_fen": change.fee_fen,
+        "difference_fen": change.amount_fen,
+        "expires_at": _local(change.expires_at, zone),
+    }
+
+
+def _overtime(order: Order, booking: Booking | None, zone: ZoneInfo, now: datetime) -> dict[str, Any] | None:
+    found = overtime.describe_overtime(order, booking, now=now)
+    return None if found is None else found | {"from_at": _local(found["from_at"], zone)}
 
 
 def _brief(row: Any) -> dict[str, Any] | None:
@@ -169,7 +205,7 @@ def _local(at: datetime | None, zone: ZoneInfo) -> datetime | None:
 def _line(line: Any, zone: ZoneInfo) -> dict[str, Any]:
     return {
         "kind": line.kind,
-        "label": line.label,
+        "label": line_label(line.kind, line.label),
         "rule_id": line.rule_id,
         "start_at": _local(line.start_at, zone),
         "end_at": _local(line.end_at, zone),
@@ -225,14 +261,17 @@ def customer_actions(order: Order, booking: Booking | None, *, now: datetime) ->
         checks += [
             ("check_in", refuse_check_in(order, booking, now)),
             ("check_out", None if order.status is OrderStatus.IN_USE else _l("The room is not in use.")),
+            ("change", refuse_change(order, booking, now=now)),
+            ("extend", refuse_extension(order, booking, now=now)),
         ]
     return [{"name": name, "allowed": reason is None, "reason": reason} for name, reason in checks]
 
 
 def _refuse_pay(order: Order, now: datetime) -> Any:
-    if order.status is not OrderStatus.PENDING_PAYMENT:
+    if not due_fen(order):
         return _l("Nothing is to be paid.")
-    if order.expires_at is not None and order.expires_at <= now:
+    pay_by = _pay_by(order)
+    if pay_by is not None and pay_by <= now:
         return _l("The time to pay is over.")
     return None
 

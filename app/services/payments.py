@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.domain.actor import PAYMENT_SERVICE, Actor
 from app.domain.errors import InvalidField, InvalidTransition, NotFound, Unavailable
@@ -29,10 +29,11 @@ from app.gateways.ports import (
     PaymentFacts,
     PaymentRequest,
 )
-from app.models import Booking, CustomerIdentity, Order, Payment
-from app.services import bookings, channels, group_orders, notifications, refunds
+from app.models import CustomerIdentity, Order, Payment
+from app.services import bookings, channels, dues, group_orders, notifications, refunds
+from app.services.booking_rows import lock_rooms_of
 from app.services.callbacks import CallbackRefused, keep_callback
-from app.services.locks import lock_order, lock_rooms
+from app.services.locks import lock_order
 from app.services.numbers import new_number
 from app.services.order_log import record_event
 from app.services.orders import find_order, find_own_order
@@ -64,6 +65,7 @@ def start_payment(no: str, *, channel: str, actor: Actor, now: datetime) -> dict
     nothing is to be paid, Unavailable when the service does not answer.
     """
     kind = _channel(channel)
+    _close_misfits(find_order(no, actor=actor), kind, now=now)
     attempt = _save_attempt(no, kind, actor=actor, now=now)
     try:
         params = channels.payment_channel(kind).create_payment(attempt.request)
@@ -86,9 +88,8 @@ def _channel(channel: str) -> PaymentChannel:
 @transactional
 def _save_attempt(no: str, channel: PaymentChannel, *, actor: Actor, now: datetime) -> _Attempt:
     order = lock_order(find_order(no, actor=actor))
-    due_fen = order.total_fen - order.paid_fen
-    is_payable = order.status is OrderStatus.PENDING_PAYMENT and order.expires_at is not None
-    if not is_payable or due_fen <= 0 or order.expires_at <= now:  # type: ignore[operator]
+    due = dues.open_due(order, now=now)
+    if due is None:
         raise InvalidTransition(data={"event": "pay", "status": str(order.status)})
     payment = session().scalar(
         select(Payment).where(
@@ -97,21 +98,44 @@ def _save_attempt(no: str, channel: PaymentChannel, *, actor: Actor, now: dateti
             Payment.status == PaymentStatus.PENDING,
         )
     )
-    if payment is None or payment.amount_fen != due_fen:
-        payment = _new_payment(order, channel, due_fen, now)
+    if payment is not None and (payment.amount_fen, payment.change_id) != (due.amount_fen, due.change_id):
+        # What is owed changed a moment ago; the next try closes this attempt first.
+        raise InvalidTransition(data={"event": "pay", "status": str(order.status)})
+    if payment is None:
+        payment = _new_payment(order, channel, due, now)
     return _Attempt(payment.id, _request_of(payment, order))
 
 
-def _new_payment(order: Order, channel: PaymentChannel, due_fen: int, now: datetime) -> Payment:
-    assert order.expires_at is not None
+def _close_misfits(order_id: int, channel: PaymentChannel, *, now: datetime) -> None:
+    """An unfinished attempt over what is no longer owed is closed before another one begins."""
+    due = dues.open_due(session().get_one(Order, order_id, populate_existing=True), now=now)
+    if due is None:
+        return
+    attempts = session().scalars(
+        select(Payment).where(
+            Payment.order_id == order_id,
+            Payment.channel == channel,
+            Payment.status == PaymentStatus.PENDING,
+        )
+    )
+    for attempt in attempts.all():
+        if (attempt.amount_fen, attempt.change_id) != (due.amount_fen, due.change_id):
+            try:
+                close_payment(attempt.id, now=now)
+            except (GatewayUnavailable, GatewayRefused, CallbackRefused) as error:
+                raise Unavailable(_l("The payment service does not answer. Please try again.")) from error
+
+
+def _new_payment(order: Order, channel: PaymentChannel, due: dues.Due, now: datetime) -> Payment:
     payment = Payment(
         payment_no=new_number("P", now),
         order_id=order.id,
         channel=channel,
         status=PaymentStatus.PENDING,
-        amount_fen=due_fen,
+        amount_fen=due.amount_fen,
+        change_id=due.change_id,
         created_at=now,
-        expires_at=order.expires_at,
+        expires_at=due.expires_at,
         next_query_at=now + timedelta(seconds=QUERY_AFTER_SECONDS[0]),
     )
     session().add(payment)
@@ -215,7 +239,7 @@ def apply_success(facts: PaymentFacts, *, now: datetime) -> None:
     _match(found, facts)
     if found.status is PaymentStatus.SUCCEEDED:
         return
-    lock_rooms(session().scalars(select(Booking.room_id).where(Booking.order_id == found.order_id)).all())
+    lock_rooms_of(found.order_id)
     order = lock_order(found.order_id)
     payment = _lock_payment(found.id)
     # Somebody else may have credited it while we waited for the locks.
@@ -261,7 +285,7 @@ def _settle(order: Order, payment: Payment, *, now: datetime) -> None:
             bookings.settle_paid(order, actor=PAYMENT_SERVICE, now=now)
         else:
             group_orders.settle_paid(order, actor=PAYMENT_SERVICE, now=now)
-    elif not _rebooked(order, now=now):
+    elif not (dues.settle_due(order, payment, now=now) or _rebooked(order, now=now)):
         refunds.refund_payment(payment, order, reason="paid_late", actor=PAYMENT_SERVICE, now=now)
 
 
@@ -286,11 +310,10 @@ def query_silent_payments(*, now: datetime, limit: int = 100) -> int:
 
 
 def _query_one(payment_id: int, order_id: int, *, now: datetime) -> bool:
-    order = session().get(Order, order_id, populate_existing=True)
-    assert order is not None
-    is_over = order.status is not OrderStatus.PENDING_PAYMENT or (
-        order.expires_at is not None and order.expires_at <= now
-    )
+    order = session().get_one(Order, order_id, populate_existing=True)
+    payment = session().get_one(Payment, payment_id, populate_existing=True)
+    due = dues.open_due(order, now=now)
+    is_over = due is None or payment.expires_at <= now or due.change_id != payment.change_id
     try:
         if is_over:
             # Whether it is closed now or turned out to be paid, it is settled.
@@ -367,7 +390,8 @@ def close_open_payments(order_id: int, *, now: datetime) -> bool:
         return all(closed)
     except (GatewayUnavailable, GatewayRefused, Unavailable, CallbackRefused) as error:
         log.warning("payments of order %s stay open: %s", order_id, error)
-        expires_at = session().scalar(select(Order.expires_at).where(Order.id == order_id))
+        waiting = Payment.order_id == order_id, Payment.status == PaymentStatus.PENDING
+        expires_at = session().scalar(select(func.max(Payment.expires_at)).where(*waiting))
         return expires_at is not None and expires_at + CLOSE_GRACE <= now
 
 

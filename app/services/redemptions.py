@@ -25,6 +25,7 @@ from app.domain.states import BookingState, OrderStatus, RedemptionMethod, Vouch
 from app.extensions import keyring, use_scope
 from app.models import Booking, Customer, Order, OrderSource, Redemption, Room, Voucher
 from app.services import bookings, group_orders, notifications, stays, vouchers
+from app.services.booking_rows import booking_of
 from app.services.locks import lock_order, lock_rooms
 from app.services.order_log import move_order
 from app.services.redemption_log import Attempt, check_misses, log_attempt
@@ -278,7 +279,7 @@ def _use_booking(
 def _answer(redemption: Redemption, *, now: datetime) -> dict[str, Any]:
     """Return the first answer of a redemption, asking the door only once."""
     if "sealed" not in redemption.answer:
-        booking = session().scalars(select(Booking).where(Booking.order_id == redemption.order_id)).one()
+        booking = booking_of(session().get_one(Order, redemption.order_id))
         access = stays.open_room(booking, now=now)
         _keep_answer(redemption.id, booking, access)
         session().refresh(redemption)

@@ -150,9 +150,12 @@ def policy_of_row(row: Any) -> rules.BookingPolicy:
 
 def frozen_policy(values: dict[str, Any]) -> rules.BookingPolicy:
     """Return the policy that an order froze; what did not exist when it was sold has its default."""
-    known = {name: values[name] for name in _POLICY_FIELDS if name in values}
-    steps = {name: fee_steps(values.get(name, ())) for name in ("cancel_steps", "change_steps")}
-    return rules.BookingPolicy(**known, **steps)
+    known: dict[str, Any] = {name: values[name] for name in _POLICY_FIELDS if name in values}
+    return rules.BookingPolicy(
+        **known,
+        cancel_steps=fee_steps(values.get("cancel_steps", ())),
+        change_steps=fee_steps(values.get("change_steps", ())),
+    )
 
 
 def fee_steps(steps: Iterable[dict[str, Any]]) -> tuple[rules.FeeStep, ...]:

@@ -14,8 +14,10 @@ from app.domain.actor import Actor
 from app.domain.errors import InvalidField, NotFound
 from app.domain.states import OrderKind, OrderStatus, VoucherStatus
 from app.models import Booking, Notification, Order
-from app.services import adjustments, cancellations, payments, stays
-from app.services.orders import describe_order, due_fen, find_order
+from app.services import adjustments, cancellations, extensions, payments, room_moves, stays
+from app.services.dues import open_due
+from app.services.order_actions import refuse_extension
+from app.services.orders import describe_order, find_order
 from app.services.redemptions import mask_name
 from app.services.unit_of_work import session
 
@@ -35,6 +37,7 @@ def get_order_page(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
             selectinload(Order.payments),
             selectinload(Order.refunds),
             selectinload(Order.vouchers),
+            selectinload(Order.changes),
             selectinload(Order.bookings).joinedload(Booking.room),
         ],
     )
@@ -106,6 +109,8 @@ def staff_actions(order: Order, *, now: datetime) -> list[dict[str, Any]]:
             ("take_payment", None if _owes(order, now) else _l("Nothing is to be paid.")),
             ("check_in", _refuse_check_in(order, now)),
             ("check_out", None if order.status is OrderStatus.IN_USE else _l("The room is not in use.")),
+            ("move", room_moves.refuse_move(order)),
+            ("add_minutes", _refuse_minutes(order, now)),
             ("adjust", adjustments.refuse_adjust(order, now)),
             *checks,
         ]
@@ -119,8 +124,12 @@ def _is_cancellable(order: Order) -> bool:
 
 
 def _owes(order: Order, now: datetime) -> bool:
-    in_time = order.expires_at is not None and order.expires_at > now
-    return order.status is OrderStatus.PENDING_PAYMENT and in_time and due_fen(order) > 0
+    return open_due(order, now=now) is not None
+
+
+def _refuse_minutes(order: Order, now: datetime) -> Any:
+    booking = order.bookings[-1] if order.bookings else None
+    return None if booking is None else refuse_extension(order, booking, now=now)
 
 
 def _refuse_check_in(order: Order, now: datetime) -> Any:
@@ -152,6 +161,11 @@ def perform_action(
         return stays.check_in(no, actor=actor, now=now)
     elif name == "check_out":
         stays.check_out(no, actor=actor, now=now)
+    elif name == "move":
+        return room_moves.move_booking(no, values, reason=reason, actor=actor, now=now)
+    elif name == "add_minutes":
+        minutes = room_moves.whole_number(values, "minutes")
+        return extensions.add_minutes(no, minutes, reason=reason, actor=actor, now=now)
     elif name == "adjust":
         amount_fen = _whole_fen(values.get("amount_fen"))
         return adjustments.add_adjustment(no, amount_fen, reason, actor=actor, now=now)

@@ -15,9 +15,9 @@ from app.domain.slots import floor_minute
 from app.domain.states import BookingState, OrderStatus
 from app.gateways.ports import GatewayError, RoomAccess
 from app.models import Booking, Order
-from app.services import notifications, vouchers
-from app.services.bookings import booking_of
-from app.services.locks import lock_order, lock_rooms
+from app.services import leaving, notifications, overtime, pending_changes, vouchers
+from app.services.booking_rows import cleaning_of, lock_booking
+from app.services.locks import lock_order
 from app.services.order_log import move_order, record_event
 from app.services.orders import find_order, refuse_check_in
 from app.services.unit_of_work import session, transactional
@@ -51,6 +51,8 @@ def let_guests_in(order: Order, booking: Booking, *, actor: Actor, now: datetime
     if reason is not None or now >= booking.end_at:
         raise InvalidTransition(reason, data={"event": "check_in", "status": str(order.status)})
     _check_room_empty(booking, now=now)
+    # A change that is not paid yet is over once the guests are in; they may still extend.
+    pending_changes.drop_pending(order, actor=actor, now=now)
     booking.state = BookingState.IN_USE
     booking.checked_in_at = now
     move_order(order, "check_in", OrderStatus.IN_USE, actor=actor, now=now)
@@ -59,9 +61,7 @@ def let_guests_in(order: Order, booking: Booking, *, actor: Actor, now: datetime
 
 def lock_stay(order_id: int) -> tuple[Order, Booking]:
     """Lock the room and the order of a booking and return both as they are now."""
-    lock_rooms(session().scalars(select(Booking.room_id).where(Booking.order_id == order_id)).all())
-    order = lock_order(order_id)
-    return order, booking_of(order)
+    return lock_booking(order_id)
 
 
 def _check_room_empty(booking: Booking, *, now: datetime) -> None:
@@ -106,7 +106,14 @@ def check_out(no: str, *, actor: Actor, now: datetime) -> None:
 
 
 def finish(order: Order, booking: Booking, event: str, *, actor: Actor, now: datetime) -> None:
-    """Complete an order by *event*; the caller holds the locks of room and order."""
+    """Complete an order by *event*: overtime becomes due, unused time comes back by the policy.
+
+    The caller holds the locks of room and order.
+    """
+    pending_changes.drop_pending(order, actor=actor, now=now)
+    if order.status is OrderStatus.IN_USE:
+        overtime.settle_overtime(order, booking, now=now)
+        leaving.give_back_unused(order, booking, actor=actor, now=now)
     move_order(order, event, OrderStatus.COMPLETED, actor=actor, now=now, finished_at=now)
     end_booking(order, booking, now=now)
     notifications.queue_notice("booking_completed", order=order, now=now)
@@ -122,7 +129,7 @@ def end_booking(order: Order, booking: Booking, *, now: datetime) -> None:
     else:
         booking.state = BookingState.ENDED
     if booking.start_at < left_at < booking.end_at:
-        cleaning = timedelta(minutes=order.policy["buffer_after_minutes"])
+        cleaning = cleaning_of(booking)
         booking.end_at = left_at
         booking.busy_until_at = left_at + cleaning
     session().flush()

@@ -26,7 +26,8 @@ from app.domain.states import RedemptionMethod, VoucherStatus
 from app.domain.voucher_codes import is_well_formed, normalise_code
 from app.domain.voucher_rules import VoucherRoom, VoucherTerms, check_use, terms_of
 from app.extensions import keyring
-from app.models import Booking, Campaign, Order, Redemption, Room, Voucher
+from app.models import Campaign, Order, Redemption, Room, Voucher
+from app.services.booking_rows import booking_of
 from app.services.cursors import after_id, page_of
 from app.services.locks import lock_order
 from app.services.room_rules import RoomRules
@@ -160,7 +161,7 @@ def record_redemption(
     """Save the redemption of a voucher by a booking order, with what follows from it."""
     from app.services import group_orders, notifications
 
-    booking = session().scalars(select(Booking).where(Booking.order_id == order.id)).one()
+    booking = booking_of(order)
     redemption = Redemption(
         voucher_id=voucher.id,
         store_id=booking.store_id,

@@ -100,6 +100,8 @@ class OrderView(LedgerView):
         if wants_json():
             return json_answer(order)
         order["trail"] = _trail(order)
+        # These ask for more than a button can tell.
+        order["actions"] = [each for each in order["actions"] if each["name"] not in ("move", "add_minutes")]
         return self.render_template(
             "pages/order.html",
             order=order,

@@ -76,10 +76,10 @@ def test_actions_are_those_that_work(shop: Shop) -> None:
     assert allowed(shown(shop, no)) == {"pay", "cancel"}
     assert allowed(shown(shop, no, 0.25)) == {"cancel"}
     shop.pay(no)
-    assert allowed(shown(shop, no)) == {"cancel"}
-    assert allowed(shown(shop, no, 2.75)) == {"cancel", "check_in"}
+    assert allowed(shown(shop, no)) == {"cancel", "change", "extend"}
+    assert allowed(shown(shop, no, 2.75)) == {"cancel", "check_in", "change", "extend"}
     stays.check_in(no, actor=shop.guest, now=shop.at(3))
-    assert allowed(shown(shop, no, 3)) == {"check_out"}
+    assert allowed(shown(shop, no, 3)) == {"check_out", "extend"}
     stays.check_out(no, actor=shop.guest, now=shop.at(4))
     assert allowed(shown(shop, no, 4)) == set()
 

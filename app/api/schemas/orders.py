@@ -7,7 +7,7 @@ from marshmallow import fields
 from app.api.schemas.base import AnswerSchema, AnyId, Choice, Id, Instant, RequestSchema, Text, fen
 from app.api.schemas.common import BriefSchema, FeeStepSchema, LineSchema, PageQuery, words
 from app.api.schemas.stores import PolicySchema
-from app.domain.states import OrderKind, OrderStatus, PaymentStatus, RefundStatus, VoucherStatus
+from app.domain.states import ChangeKind, OrderKind, OrderStatus, PaymentStatus, RefundStatus, VoucherStatus
 
 CHANNELS = ["wechat_jsapi", "wechat_native", "alipay", "alipay_qr", "unionpay"]
 
@@ -84,6 +84,27 @@ class ActionSchema(AnswerSchema):
     reason = fields.String(allow_none=True)
 
 
+class PendingChangeSchema(AnswerSchema):
+    """What the order becomes once `due_fen` is paid; until then the booking stays as it is."""
+
+    kind = fields.String(metadata={"enum": words(ChangeKind)})
+    room = fields.Nested(BriefSchema)
+    start_at = Instant()
+    end_at = Instant()
+    total_fen = fen()
+    fee_fen = fen()
+    difference_fen = fen()
+    expires_at = Instant()
+
+
+class OvertimeSchema(AnswerSchema):
+    """Guests who stay beyond their booked end: what would be added if they left now."""
+
+    from_at = Instant()
+    minutes = fields.Integer()
+    amount_fen = fen()
+
+
 class OrderSchema(AnswerSchema):
     """An order with everything that its owner is shown."""
 
@@ -110,6 +131,8 @@ class OrderSchema(AnswerSchema):
     created_at = Instant()
     expires_at = Instant(allow_none=True)
     policy = fields.Nested(PolicySchema, allow_none=True)
+    pending_change = fields.Nested(PendingChangeSchema, allow_none=True)
+    overtime = fields.Nested(OvertimeSchema, allow_none=True)
     payments = fields.List(fields.Nested(PaymentItemSchema))
     refunds = fields.List(fields.Nested(RefundItemSchema))
     vouchers = fields.List(fields.Nested(VoucherItemSchema))
@@ -150,6 +173,33 @@ class CancelPreviewSchema(AnswerSchema):
     fee_fen = fen()
     refund_fen = fen()
     step = fields.Nested(FeeStepSchema, allow_none=True)
+
+
+class ChangeRequestSchema(RequestSchema):
+    """What the booking shall become; what is left out stays, a start alone keeps the length."""
+
+    room_id = AnyId(load_default=None, allow_none=True)
+    start_at = Instant(load_default=None, allow_none=True, metadata={"example": "2026-03-04T18:00:00+08:00"})
+    end_at = Instant(load_default=None, allow_none=True, metadata={"example": "2026-03-04T21:00:00+08:00"})
+
+
+class ExtendRequestSchema(RequestSchema):
+    """Until when the customer wants to stay."""
+
+    end_at = Instant(required=True, metadata={"example": "2026-03-04T22:00:00+08:00"})
+
+
+class ChangePreviewSchema(QuoteSchema):
+    """What a change comes to: the lines of the order afterwards, or those that an extension adds.
+
+    `difference_fen` is to be paid when positive, given back when negative; `fee_fen` is part of it.
+    """
+
+    fee_fen = fen()
+    difference_fen = fen()
+    room = fields.Nested(BriefSchema)
+    start_at = Instant()
+    end_at = Instant()
 
 
 class AccessSchema(AnswerSchema):

@@ -81,6 +81,16 @@ class PolicySchema(AnswerSchema):
     check_in_early_minutes = fields.Integer()
     cancel_steps = fields.List(fields.Nested(FeeStepSchema))
     change_steps = fields.List(fields.Nested(FeeStepSchema))
+    change_max_count = fields.Integer()
+    change_deadline_minutes = fields.Integer()
+    has_overtime = fields.Boolean()
+    overtime_grace_minutes = fields.Integer()
+    overtime_unit_minutes = fields.Integer()
+    overtime_percent = fields.Integer()
+    overtime_cap_fen = fen(allow_none=True)
+    no_show_release_minutes = fields.Integer(allow_none=True)
+    no_show_refund_percent = fields.Integer()
+    early_refund_percent = fields.Integer()
 
 
 class SessionSchema(AnswerSchema):

@@ -1,0 +1,290 @@
+"""Changing a booking: another time, length or room, previewed and charged by the same function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+
+from app.domain import booking_rules as rules
+from app.domain import changes as change_rules
+from app.domain.actor import Actor, customer_actor
+from app.domain.errors import Blacklisted, InPast, InvalidTransition, RoomTaken, RuleRefused
+from app.domain.pricing import LineKind, Quote, QuoteLine
+from app.domain.slots import Span, local_date, local_day, local_minute
+from app.domain.states import OCCUPYING_STATES, ChangeKind, ChangeStatus, VoucherStatus
+from app.domain.voucher_rules import check_use
+from app.models import Booking, BookingSession, Customer, Order, OrderChange, Voucher
+from app.services import payments, pending_changes, refunds, vouchers
+from app.services.booking_rows import booking_of, lock_booking
+from app.services.bookings import release_stale_holds
+from app.services.locks import lock_customer
+from app.services.order_lines import lines_of, versioned
+from app.services.orders import find_order
+from app.services.price_books import buyer_of, load_price_book
+from app.services.proposals import Proposal, describe_proposal, submit, sums_after
+from app.services.quotes import BookingRequest, with_alternatives
+from app.services.room_rules import RoomRules, frozen_policy, load_occupancy, load_room
+from app.services.unit_of_work import session, transactional
+
+Refusal = (RuleRefused, RoomTaken)
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRequest:
+    """What a booking shall become; what is not given stays. A start alone keeps the length."""
+
+    room_id: int | None = None
+    start_at: datetime | None = None
+    end_at: datetime | None = None
+
+
+def preview_change(no: str, request: ChangeRequest, *, actor: Actor, now: datetime) -> dict[str, Any]:
+    """Return a quote with `fee_fen` and `difference_fen` of changing a booking now; nothing is saved.
+
+    Raises NotFound, InvalidTransition, ChangeNotAllowed and every refusal of a booking, with alternatives.
+    """
+    order = session().get_one(Order, find_order(no, actor=actor), populate_existing=True)
+    booking = booking_of(order)
+    try:
+        proposal = _propose(order, booking, request, actor=actor, now=now)
+    except Refusal as refusal:
+        raise explained(refusal, order, booking, request, actor=actor, now=now) from None
+    return describe_proposal(order, proposal)
+
+
+def change_order(
+    no: str, request: ChangeRequest, *, reason: str = "", actor: Actor, now: datetime
+) -> dict[str, Any]:
+    """Change a booking and return `{due_fen, expires_at}` of what is still to be paid for it.
+
+    What costs more is held until it is paid, what costs less or the same happens at once; a change that still
+    waits for its payment is replaced. Raises what `preview_change` raises; then nothing has changed.
+    """
+    order_id = find_order(no, actor=actor)
+    close_pending_payments(order_id, now=now)
+    try:
+        return _change(order_id, request, reason=reason, actor=actor, now=now)
+    except Refusal as refusal:
+        order = session().get_one(Order, order_id, populate_existing=True)
+        raise explained(refusal, order, booking_of(order), request, actor=actor, now=now) from None
+
+
+@transactional
+def _change(
+    order_id: int, request: ChangeRequest, *, reason: str, actor: Actor, now: datetime
+) -> dict[str, Any]:
+    if actor.is_customer:
+        lock_customer(actor.id)
+    order, booking = lock_booking(order_id, *([request.room_id] if request.room_id else []))
+    release_stale_holds(request.room_id or booking.room_id, now=now)
+    pending_changes.drop_pending(order, actor=actor, now=now)
+    proposal = _propose(order, booking, request, actor=actor, now=now)
+    return describe_change(submit(order, booking, proposal, reason=reason, actor=actor, now=now))
+
+
+def describe_change(change: OrderChange) -> dict[str, Any]:
+    """Return `{due_fen, expires_at}`: nothing is due where the change has already happened."""
+    is_pending = change.status is ChangeStatus.PENDING
+    return {"due_fen": change.amount_fen if is_pending else 0, "expires_at": change.expires_at}
+
+
+def close_pending_payments(order_id: int, *, now: datetime) -> None:
+    """Close the open payments of a change that is replaced; one that was paid makes it real first."""
+    order = session().get_one(Order, order_id, populate_existing=True)
+    if pending_changes.pending_of(order) is not None:
+        payments.close_open_payments(order_id, now=now)
+
+
+def explained(
+    refusal: RuleRefused | RoomTaken,
+    order: Order,
+    booking: Booking,
+    request: ChangeRequest,
+    *,
+    actor: Actor,
+    now: datetime,
+) -> RuleRefused | RoomTaken:
+    """Add the nearest places that are free instead."""
+    room = load_room(request.room_id or booking.room_id)
+    if room.store_id != booking.store_id:
+        room = load_room(booking.room_id)
+    span = _wanted_span(booking, request)
+    wanted = BookingRequest(room.room_id, span.start_at, span.end_at)
+    return with_alternatives(refusal, wanted, room, actor=_buyer(order, actor), now=now)
+
+
+def _wanted_span(booking: Booking, request: ChangeRequest) -> Span:
+    start_at = request.start_at or booking.start_at
+    if request.end_at is not None:
+        return Span(start_at, request.end_at)
+    return Span(start_at, start_at + (booking.end_at - booking.start_at))
+
+
+def _buyer(order: Order, actor: Actor) -> Actor | None:
+    """Discounts are the customer's, whoever changes the order."""
+    return customer_actor(order.customer_id) if order.customer_id is not None else actor
+
+
+def _propose(
+    order: Order, booking: Booking, request: ChangeRequest, *, actor: Actor, now: datetime
+) -> Proposal:
+    """Check a change against every rule and price it."""
+    if order.status not in pending_changes.CHANGEABLE[ChangeKind.CHANGE]:
+        raise InvalidTransition(data={"event": "change", "status": str(order.status)})
+    room = load_room(request.room_id or booking.room_id)
+    span = _wanted_span(booking, request)
+    policy = frozen_policy(order.policy)
+    if actor.is_customer:
+        count = change_count(order)
+        change_rules.check_change(policy, change_count=count, start_at=booking.start_at, now=now)
+    if room.store_id != order.store_id:
+        raise change_rules.refusal("store", str(order.store_id))
+    if (room.room_id, span) == (booking.room_id, Span(booking.start_at, booking.end_at)):
+        raise change_rules.refusal("unchanged", None)
+    voucher = _voucher_of(order)
+    sold = lines_of(order)
+    session_id = _session_of(sold, room, span)
+    _check(order, booking, room, span, session_id, voucher, actor=actor, now=now)
+    quote = _quote(order, room, span, session_id, voucher, actor=actor, now=now)
+    fee_fen = 0
+    if actor.is_customer:
+        paid_fen = refunds.refundable_fen(order)
+        fee_fen = rules.cancel_fee(policy.change_steps, paid_fen, booking.start_at, now).fee_fen
+    return _proposal(order, booking, room, span, quote, fee_fen)
+
+
+def _proposal(
+    order: Order, booking: Booking, room: RoomRules, span: Span, quote: Quote, fee_fen: int
+) -> Proposal:
+    lines = versioned(quote.lines, dict(quote.rule_versions))
+    if fee_fen:
+        lines.append(QuoteLine(LineKind.CHANGE_FEE, "", fee_fen))
+    totals = sums_after(order, ChangeKind.CHANGE, lines)
+    return Proposal(
+        kind=ChangeKind.CHANGE,
+        room=room,
+        span=span,
+        busy=rules.busy_span(room.policy, span),
+        from_end_at=booking.end_at,
+        lines=tuple(lines),
+        totals=totals,
+        fee_fen=fee_fen,
+        difference_fen=totals.total_fen - order.total_fen,
+        warnings=tuple(warning.code for warning in quote.warnings),
+    )
+
+
+def change_count(order: Order) -> int:
+    """Return how often the customer has changed the booking; changes by staff do not count."""
+    query = select(func.count(OrderChange.id)).where(
+        OrderChange.order_id == order.id,
+        OrderChange.kind == ChangeKind.CHANGE,
+        OrderChange.status == ChangeStatus.APPLIED,
+        OrderChange.actor_kind == "customer",
+    )
+    return session().scalar(query) or 0
+
+
+def _check(
+    order: Order,
+    booking: Booking,
+    room: RoomRules,
+    span: Span,
+    session_id: int | None,
+    voucher: Voucher | None,
+    *,
+    actor: Actor,
+    now: datetime,
+) -> None:
+    """Refuse what a new booking would be refused for; an unchanged start keeps the lead it had."""
+    policy, as_of = room.policy, now
+    if span.start_at == booking.start_at:
+        policy, as_of = replace(policy, min_lead_minutes=0), min(now, span.start_at)
+    rules.check_span(
+        policy,
+        span,
+        opening=room.opening,
+        now=as_of,
+        tz=room.tz,
+        is_walk_in=actor.is_staff,
+        is_session=session_id is not None,
+        is_voucher=voucher is not None,
+    )
+    if span.end_at <= now:
+        raise InPast(data={"rule": "end_at", "limit": now.isoformat()})
+    if voucher is not None:
+        terms, place = vouchers.voucher_terms(voucher), vouchers.voucher_room(room)
+        check_use(terms, place, span, now=now, tz=room.tz)
+    if actor.is_customer:
+        _check_customer(order, booking, room, span)
+    window = rules.busy_span(room.policy, span)
+    occupancy = load_occupancy([room.room_id], window, now=now, except_order_id=order.id)
+    busy, blocks = occupancy[room.room_id]
+    rules.check_place(room.policy, span, busy=busy, blocks=blocks)
+
+
+def _check_customer(order: Order, booking: Booking, room: RoomRules, span: Span) -> None:
+    """Refuse who may not book any more, or has enough bookings on the new day."""
+    customer = session().get_one(Customer, order.customer_id)
+    if customer.is_blacklisted:
+        raise Blacklisted(data={"rule": "blacklist", "limit": None})
+    if local_date(span.start_at, room.tz) == local_date(booking.start_at, room.tz):
+        return
+    day = local_day(local_date(span.start_at, room.tz), room.tz)
+    query = select(func.count(Booking.id)).join(Order, Order.id == Booking.order_id)
+    count = session().scalar(
+        query.where(
+            Order.customer_id == customer.id,
+            Order.id != order.id,
+            Booking.change_id.is_(None),
+            Booking.state.in_(OCCUPYING_STATES),
+            Booking.start_at >= day.start_at,
+            Booking.start_at < day.end_at,
+        )
+    )
+    rules.check_customer_limits(room.policy, open_holds=0, bookings_that_day=count or 0)
+
+
+def _voucher_of(order: Order) -> Voucher | None:
+    """Return the voucher that pays the booking; it has to fit the new place and time too."""
+    found = vouchers.vouchers_of_booking(order)
+    return next((voucher for voucher in found if voucher.status is VoucherStatus.LOCKED), None)
+
+
+def _session_of(sold: list[QuoteLine], room: RoomRules, span: Span) -> int | None:
+    """A session stays one when the new time is that of a session; any other time is priced by the hour."""
+    if all(line.kind is not LineKind.SESSION for line in sold):
+        return None
+    return session().scalar(
+        select(BookingSession.id)
+        .where(
+            BookingSession.store_id == room.store_id,
+            BookingSession.is_active,
+            BookingSession.start_minute == local_minute(span.start_at, room.tz),
+            BookingSession.length_minutes == span.minutes,
+        )
+        .limit(1)
+    )
+
+
+def _quote(
+    order: Order,
+    room: RoomRules,
+    span: Span,
+    session_id: int | None,
+    voucher: Voucher | None,
+    *,
+    actor: Actor,
+    now: datetime,
+) -> Quote:
+    book = load_price_book(room.store_id)
+    return book.quote(
+        room.priced_room,
+        span,
+        session_id=session_id,
+        voucher=None if voucher is None else str(voucher.campaign),
+        buyer=buyer_of(book, _buyer(order, actor), now=now, except_order_id=order.id),
+    )

@@ -1,0 +1,212 @@
+"""Extending a booking (续时): more time in the same room, up to whoever follows, at the quoted price."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from flask_babel import lazy_gettext as _l
+
+from app.domain import overtime as overtime_rules
+from app.domain.actor import Actor
+from app.domain.changes import extension_lines
+from app.domain.errors import (
+    Blocked,
+    Closed,
+    InvalidField,
+    InvalidTransition,
+    NoPrice,
+    OffStep,
+    RoomTaken,
+    RuleRefused,
+    TooFar,
+    TooLong,
+)
+from app.domain.opening import opening_spans
+from app.domain.pricing import QuoteLine, quote_span
+from app.domain.slots import Span
+from app.domain.states import ChangeKind, OrderStatus
+from app.models import Booking, Order
+from app.services import overtime, pending_changes
+from app.services.booking_rows import booking_of, busy_of, cleaning_of, lock_booking
+from app.services.bookings import release_stale_holds
+from app.services.changes import Refusal, close_pending_payments, describe_change
+from app.services.order_lines import lines_of, versioned
+from app.services.orders import find_order
+from app.services.price_books import load_price_book
+from app.services.proposals import Proposal, describe_proposal, submit, sums_after
+from app.services.quotes import BookingRequest, with_alternatives
+from app.services.room_rules import RoomRules, frozen_policy, load_occupancy, load_room
+from app.services.unit_of_work import session, transactional
+
+
+def preview_extension(no: str, end_at: datetime, *, actor: Actor, now: datetime) -> dict[str, Any]:
+    """Return the quote of staying until *end_at*: the lines it would add, and their sum; saves nothing.
+
+    Raises NotFound, InvalidTransition, InvalidField for an end that adds nothing, OffStep, TooLong, TooFar,
+    Closed, Blocked, RoomTaken and NoPrice; refusals carry alternatives.
+    """
+    order = session().get_one(Order, find_order(no, actor=actor), populate_existing=True)
+    booking = booking_of(order)
+    try:
+        proposal = _propose(order, booking, end_at, actor=actor, now=now)
+    except Refusal as refusal:
+        raise _explained(refusal, booking, end_at, actor=actor, now=now) from None
+    return describe_proposal(order, proposal)
+
+
+def extend_order(
+    no: str, end_at: datetime, *, reason: str = "", actor: Actor, now: datetime
+) -> dict[str, Any]:
+    """Extend a booking and return `{due_fen, expires_at}`: the time is held until it is paid.
+
+    Raises what `preview_extension` raises; then nothing has changed.
+    """
+    order_id = find_order(no, actor=actor)
+    close_pending_payments(order_id, now=now)
+    try:
+        return _extend(order_id, end_at, reason=reason, actor=actor, now=now)
+    except Refusal as refusal:
+        order = session().get_one(Order, order_id, populate_existing=True)
+        raise _explained(refusal, booking_of(order), end_at, actor=actor, now=now) from None
+
+
+def add_minutes(no: str, minutes: int, *, reason: str = "", actor: Actor, now: datetime) -> dict[str, Any]:
+    """Extend a booking by *minutes* from where its time ends; see `extend_order`. Raises InvalidField."""
+    if not 0 < minutes <= overtime_rules.MOST_MINUTES:
+        raise InvalidField.of("minutes", _l("From 1 to 720 minutes."))
+    order = session().get_one(Order, find_order(no, actor=actor), populate_existing=True)
+    from_at = _charged_until(order, booking_of(order), now=now)
+    return extend_order(no, from_at + timedelta(minutes=minutes), reason=reason, actor=actor, now=now)
+
+
+@transactional
+def _extend(order_id: int, end_at: datetime, *, reason: str, actor: Actor, now: datetime) -> dict[str, Any]:
+    order, booking = lock_booking(order_id)
+    release_stale_holds(booking.room_id, now=now)
+    pending_changes.drop_pending(order, actor=actor, now=now)
+    proposal = _propose(order, booking, end_at, actor=actor, now=now)
+    return describe_change(submit(order, booking, proposal, reason=reason, actor=actor, now=now))
+
+
+def _propose(order: Order, booking: Booking, end_at: datetime, *, actor: Actor, now: datetime) -> Proposal:
+    """Check an extension against every rule and price it; overtime that has begun is charged before it."""
+    if order.status not in pending_changes.CHANGEABLE[ChangeKind.EXTENSION]:
+        raise InvalidTransition(data={"event": "extend", "status": str(order.status)})
+    booked_at, from_at = overtime.booked_end(booking), _charged_until(order, booking, now=now)
+    if not (now < booked_at or frozen_policy(order.policy).has_overtime):
+        raise InvalidTransition(_l("The booked time is over."), data={"event": "extend", "status": "over"})
+    if end_at <= max(from_at, now):
+        raise InvalidField.of("end_at", _l("The end must be after the present end."))
+    room = load_room(booking.room_id)
+    added = Span(from_at, end_at)
+    _check(order, booking, room, added, actor=actor, now=now)
+    lines = _overtime_lines(order, room, booked_at, from_at) + _price(order, room, added)
+    totals = sums_after(order, ChangeKind.EXTENSION, lines)
+    return Proposal(
+        kind=ChangeKind.EXTENSION,
+        room=room,
+        span=Span(booking.start_at, end_at),
+        busy=Span(booking.busy_from_at, added.end_at + cleaning_of(booking)),
+        from_end_at=booked_at,
+        lines=tuple(lines),
+        totals=totals,
+        fee_fen=0,
+        difference_fen=totals.total_fen - order.total_fen,
+    )
+
+
+def _charged_until(order: Order, booking: Booking, *, now: datetime) -> datetime:
+    """Return where the extension begins: at the booked end, or where overtime that has begun ends."""
+    policy, booked_at = frozen_policy(order.policy), overtime.booked_end(booking)
+    if order.status is not OrderStatus.IN_USE or not policy.has_overtime or now <= booked_at:
+        return booked_at
+    limit_at = overtime.latest_end(booking, booked_at, now=now)
+    billed = overtime_rules.billed_span(policy, booked_at, now, limit_at)
+    return billed.end_at if billed else booked_at
+
+
+def _overtime_lines(order: Order, room: RoomRules, booked_at: datetime, from_at: datetime) -> list[QuoteLine]:
+    return overtime.lines_for(order, room, Span(booked_at, from_at)) if from_at > booked_at else []
+
+
+def _check(
+    order: Order, booking: Booking, room: RoomRules, added: Span, *, actor: Actor, now: datetime
+) -> None:
+    policy = frozen_policy(order.policy)
+    step = timedelta(minutes=1 if actor.is_staff else policy.length_step_minutes)
+    if (added.end_at - added.start_at) % step or not added.is_whole_minutes:
+        raise _refusal(OffStep, "length_step_minutes", step // timedelta(minutes=1))
+    if added.minutes > policy.max_minutes:
+        raise _refusal(TooLong, "max_minutes", policy.max_minutes)
+    if added.end_at > room.policy.horizon_at(now, room.tz):
+        raise _refusal(TooFar, "max_ahead_days", room.policy.max_ahead_days)
+    if opening_spans(room.opening, room.tz, added) != [added]:
+        raise _refusal(Closed, "opening_hours", None)
+    _check_followers(booking, room, added, now=now)
+
+
+def _check_followers(booking: Booking, room: RoomRules, added: Span, *, now: datetime) -> None:
+    """Nobody is pushed aside: neither the next guests nor the cleaning before them, nor a block."""
+    busy = Span(busy_of(booking).start_at, added.end_at + cleaning_of(booking))
+    occupancy = load_occupancy([room.room_id], busy, now=now, except_order_id=booking.order_id)
+    others, blocks = occupancy[room.room_id]
+    if any(block.span.overlaps(added) for block in blocks):
+        raise _refusal(Blocked, "room_block", None)
+    first = min((taken.busy.start_at for taken in others), default=None)
+    if first is not None:
+        raise RoomTaken(data={"rule": "next_booking", "limit": first.isoformat()})
+
+
+def _refusal(kind: type[RuleRefused], rule: str, limit: Any) -> RuleRefused:
+    return kind(data={"rule": rule, "limit": limit})
+
+
+def _price(order: Order, room: RoomRules, added: Span) -> list[QuoteLine]:
+    """Discounts were given on the booking itself; more time costs its ordinary price."""
+    book = load_price_book(room.store_id)
+    quote = quote_span(room.priced_room, added, book.rules, calendar=book.calendar)
+    lines = extension_lines(quote.lines, lines_of(order), book.rules, room.tz)
+    return versioned(lines, {rule.id: rule.version for rule in book.rules})
+
+
+def _explained(
+    refusal: RuleRefused | RoomTaken, booking: Booking, end_at: datetime, *, actor: Actor, now: datetime
+) -> RuleRefused | RoomTaken:
+    """Add the longest extension that is possible, and the nearest free places."""
+    room = load_room(booking.room_id)
+    from_at = overtime.booked_end(booking)
+    wanted = BookingRequest(room.room_id, from_at, max(end_at, from_at + timedelta(minutes=1)))
+    refusal = with_alternatives(refusal, wanted, room, actor=actor, now=now)
+    data = refusal.data or {}
+    longest = _longest(booking, room, now=now)
+    data["alternatives"] = ([longest] if longest else []) + data["alternatives"][: 2 if longest else 3]
+    refusal.data = data
+    return refusal
+
+
+def _longest(booking: Booking, room: RoomRules, *, now: datetime) -> dict[str, Any] | None:
+    """Return the most that can be added to the booked time in whole steps, with its price."""
+    from_at = overtime.booked_end(booking)
+    order = session().get_one(Order, booking.order_id)
+    policy = frozen_policy(order.policy)
+    open_until = opening_spans(room.opening, room.tz, Span(from_at, from_at + timedelta(days=1)))
+    if not open_until or open_until[0].start_at > from_at:
+        return None
+    room_until = overtime.latest_end(booking, from_at, now=now)
+    until = min(room_until, open_until[0].end_at, room.policy.horizon_at(now, room.tz))
+    step = timedelta(minutes=policy.length_step_minutes)
+    steps = min(until - from_at, timedelta(minutes=policy.max_minutes)) // step
+    if steps < 1:
+        return None
+    added = Span(from_at, from_at + steps * step)
+    try:
+        total_fen = sum(line.amount_fen for line in _price(order, room, added))
+    except NoPrice:
+        return None
+    return {
+        "room_id": str(room.room_id),
+        "start_at": added.start_at.astimezone(room.tz).isoformat(),
+        "end_at": added.end_at.astimezone(room.tz).isoformat(),
+        "total_fen": total_fen,
+    }
