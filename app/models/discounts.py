@@ -41,7 +41,7 @@ class DiscountRule(Versioned, ChainWide, Base):
             name="scope_target",
         ),
         # Room types are the chain's, rooms are a store's.
-        CheckConstraint("scope <> 'room' OR store_id IS NOT NULL", name="room_needs_store"),
+        CheckConstraint("room_id IS NULL OR store_id IS NOT NULL", name="room_needs_store"),
         CheckConstraint(
             "valid_from_on IS NULL OR valid_until_on IS NULL OR valid_from_on <= valid_until_on",
             name="validity_order",

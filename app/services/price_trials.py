@@ -7,9 +7,11 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from app.domain.actor import Actor
+from app.domain.booking_rules import BookingPolicy as PolicyRules
+from app.domain.calendar import is_year_known
 from app.domain.errors import InvalidField, NotFound
 from app.domain.price_books import PriceBook
 from app.domain.price_rules import PriceRule
@@ -20,13 +22,15 @@ from app.domain.price_trials import (
     PriceTrial,
     TrialDay,
     TrialPiece,
+    explain_day,
     explain_span,
     grid_of_prices,
 )
-from app.domain.slots import Span, local_date, local_instant, span_of_minutes
-from app.models import BookingSession, Room, Store
+from app.domain.slots import Span, dates_between, local_date, local_instant, span_of_minutes
+from app.models import BookingPolicy, BookingSession, Room, Store
 from app.models import DiscountRule as DiscountRow
 from app.models import PriceRule as PriceRuleRow
+from app.services.orders import DEFAULT_ZONE
 from app.services.price_books import load_own_days, load_price_book
 from app.services.quotes import describe_line
 from app.services.room_rules import RoomRules, load_room
@@ -74,7 +78,9 @@ def explain(trial: Trial, *, actor: Actor) -> dict[str, Any]:
 
 
 def price_grid(room_id: int, first_on: date, *, with_drafts: bool = False, actor: Actor) -> dict[str, Any]:
-    """Return `{days, hours, rules}`: the hourly rule that wins in each hour of seven days.
+    """Return `{first_on, days, hours, rules}`: the hourly rules that win in each hour of seven days.
+
+    `days` tell what each date counts as, `rules` are those that win somewhere and the week's flat prices.
 
     Raises NotFound outside the actor's stores, InvalidField for a week that is too far away.
     """
@@ -84,10 +90,12 @@ def price_grid(room_id: int, first_on: date, *, with_drafts: bool = False, actor
     book = load_price_book(room.store_id, with_drafts=with_drafts)
     drafts = _drafts(room.store_id) if with_drafts else _Drafts()
     hours = grid_of_prices(room.priced_room, book, first_on=first_on, days=GRID_DAYS)
+    own_days = load_own_days(room.store_id)
     shown = {rule for hour in hours for rule in hour.winners if rule is not None}
     shown |= {rule for rule in _flat_rules(book, room) if _is_sold_within(rule, book, first_on)}
     return {
         "first_on": first_on,
+        "days": [_day(explain_day(on, book.calendar, own_days)) for on in _week(first_on)],
         "hours": [_hour(hour) for hour in hours],
         "rules": [_rule(rule, drafts) for rule in sorted(shown, key=lambda rule: (rule.kind, rule.rank))],
     }
@@ -120,6 +128,15 @@ def list_choices(*, actor: Actor) -> list[dict[str, Any]]:
             if row.store_id in found:
                 found[row.store_id][name].append({"id": row.id, "name": row.name})
     return list(found.values())
+
+
+def list_unknown_years(*, now: datetime) -> list[int]:
+    """Return the years without published holidays that customers can already book in."""
+    furthest = session().scalar(select(func.max(BookingPolicy.max_ahead_days)))
+    ahead = furthest or PolicyRules().max_ahead_days
+    first_on = local_date(now, DEFAULT_ZONE)
+    dates = dates_between(first_on, first_on + timedelta(days=ahead))
+    return sorted({on.year for on in dates if not is_year_known(on.year)})
 
 
 def tried_span(trial: Trial, room: RoomRules) -> Span:
@@ -163,8 +180,11 @@ def _flat_rules(book: PriceBook, room: RoomRules) -> list[PriceRule]:
 
 
 def _is_sold_within(rule: PriceRule, book: PriceBook, first_on: date) -> bool:
-    dates = (first_on + timedelta(days=day) for day in range(GRID_DAYS))
-    return any(rule.counts_on(on, book.calendar) for on in dates)
+    return any(rule.counts_on(on, book.calendar) for on in _week(first_on))
+
+
+def _week(first_on: date) -> list[date]:
+    return list(dates_between(first_on, first_on + timedelta(days=GRID_DAYS - 1)))
 
 
 def _describe(found: PriceTrial, room: RoomRules, span: Span, drafts: _Drafts) -> dict[str, Any]:

@@ -37,6 +37,9 @@ MENU = {
     "FacilityView": ("places", "facilities"),
     "RoomTypeView": ("places", "room_types"),
     "PriceRuleView": ("rules", "price_rules"),
+    "PriceTrialView": ("rules", "price_trial"),
+    "DiscountRuleView": ("rules", "discount_rules"),
+    "CalendarDayView": ("rules", "calendar_days"),
     "BookingSessionView": ("rules", "sessions"),
     "BookingPolicyView": ("rules", "policies"),
     "NotificationTemplateView": ("rules", "templates"),
@@ -50,7 +53,9 @@ MONEY = dict.fromkeys(("PaymentView", "RefundView"), LOOK)
 PLACES = dict.fromkeys(
     ("RoomView", "RoomBlockView", "OpeningHoursView", "MediaView", "RoomFacilityView"), ALL
 )
-PRICES = dict.fromkeys(("PriceRuleView", "BookingSessionView", "BookingPolicyView"), ALL)
+PRICES = dict.fromkeys(
+    ("PriceRuleView", "DiscountRuleView", "CalendarDayView", "BookingSessionView", "BookingPolicyView"), ALL
+)
 
 # The owner holds every permission: the framework grants them to that role whenever they are created.
 ROLES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -63,6 +68,7 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         **MONEY,
         **PLACES,
         **PRICES,
+        "PriceTrialView": (READ,),
         "StoreView": (READ, WRITE, EXPORT),
         "FacilityView": (READ, WRITE),
         "RoomTypeView": (READ,),
@@ -97,6 +103,9 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "RoomView": LOOK,
         "StoreView": LOOK,
         "PriceRuleView": LOOK,
+        "DiscountRuleView": LOOK,
+        "CalendarDayView": LOOK,
+        "PriceTrialView": (READ,),
     },
 }
 

@@ -9,6 +9,7 @@ from flask_babel import lazy_gettext as _l
 from app.models import BookingPolicy, BookingSession, PriceRule
 from app.views import shapes
 from app.views.base import KitInterface, ReferenceView
+from app.views.calendar_warnings import calendar_warnings
 from app.views.shape_fields import FeeStepsField, WeekdaysField
 
 DAY_FIELDS: dict[str, Any] = {
@@ -51,6 +52,8 @@ class PriceRuleView(ReferenceView):
     route_base = "/price-rules"
     datamodel = KitInterface(PriceRule)
     list_title = _l("Price rules")
+    list_template = "pages/price_list.html"
+    extra_args = {"calendar_warnings": calendar_warnings}
     item_title = _l("Price rule")
     label_columns = {
         "scope": _l("Counts for"),

@@ -12,7 +12,19 @@ from werkzeug.wrappers import Response
 
 from app.domain.actor import ALL_STORES, NO_STORES, StoreScope
 from app.extensions import db, set_scope, set_writing
-from app.views import campaigns, home, media, messages, orders, prices, staff, stores, vouchers
+from app.views import (
+    campaigns,
+    home,
+    media,
+    messages,
+    orders,
+    price_extras,
+    price_trial,
+    prices,
+    staff,
+    stores,
+    vouchers,
+)
 from app.views.errors import register_error_pages
 from app.views.headers import register_headers
 from app.views.kit import disable_fab_rest, install_kit
@@ -79,6 +91,9 @@ MENU: list[tuple[str, Any, str, list[Entry]]] = [
         "settings",
         [
             (prices.PriceRuleView, "price_rules", _l("Price rules"), "receipt-yuan"),
+            (price_trial.PriceTrialView, "price_trial", _l("Try a date"), "zoom-check"),
+            (price_extras.DiscountRuleView, "discount_rules", _l("Discount rules"), "discount"),
+            (price_extras.CalendarDayView, "calendar_days", _l("Holiday calendar"), "calendar-event"),
             (prices.BookingSessionView, "sessions", _l("Sessions"), "clock"),
             (prices.BookingPolicyView, "policies", _l("Booking rules"), "list-details"),
             (messages.NotificationTemplateView, "templates", _l("Message templates"), "mail"),

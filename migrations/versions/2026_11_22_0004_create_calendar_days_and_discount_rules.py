@@ -104,7 +104,7 @@ def upgrade() -> None:
             name=op.f("ck_discount_rules_scope_target"),
         ),
         sa.CheckConstraint(
-            "scope <> 'room' OR store_id IS NOT NULL", name=op.f("ck_discount_rules_room_needs_store")
+            "room_id IS NULL OR store_id IS NOT NULL", name=op.f("ck_discount_rules_room_needs_store")
         ),
         sa.CheckConstraint(
             "(off_percent IS NULL) <> (off_fen IS NULL)", name=op.f("ck_discount_rules_one_amount")
