@@ -38,6 +38,9 @@ def refuse_adjust(order: Order, now: datetime) -> Any:
         return _l("The price of this order can no longer be changed.")
     if order.status is OrderStatus.PENDING_PAYMENT and is_late:
         return _l("The time to pay is over.")
+    if order.pending_change is not None:
+        # What the change costs was worked out from the lines as they are.
+        return _l("A change of this order waits for its payment.")
     return None
 
 
@@ -58,9 +61,8 @@ def add_adjustment(no: str, amount_fen: int, reason: str, *, actor: Actor, now: 
     assert order is not None
     # Asked twice: a refusal must not have closed anybody's payment, and the locked order decides.
     _check_order(order, amount_fen, now)
-    if order.status is OrderStatus.PENDING_PAYMENT:
-        # Whoever pays an older amount meanwhile has paid; the rest is settled like on any paid order.
-        payments.close_open_payments(order_id, now=now)
+    # Whoever pays an older amount meanwhile has paid; the rest is settled like on any paid order.
+    payments.close_open_payments(order_id, now=now)
     return _add_adjustment(order_id, amount_fen, reason.strip(), actor=actor, now=now)
 
 
@@ -79,6 +81,7 @@ def _add_adjustment(
     order_id: int, amount_fen: int, reason: str, *, actor: Actor, now: datetime
 ) -> dict[str, Any]:
     order, _booking = lock_stay(order_id)
+    session().expire(order, ["changes"])
     _check_order(order, amount_fen, now)
     _check_payments(order)
     before = {"total_fen": order.total_fen}

@@ -8,7 +8,8 @@ from sqlalchemy import select
 from app.domain.states import OrderStatus, PaymentStatus, RefundStatus
 from app.extensions import db
 from app.models import AuditEntry, OrderEvent, Payment, Refund
-from app.services import adjustments, staff_orders, stays
+from app.services import adjustments, changes, staff_orders, stays
+from app.services.changes import ChangeRequest
 from app.services.orders import due_fen
 from tests import factories
 from tests.services.counter import refused
@@ -95,6 +96,29 @@ def test_extra_on_a_paid_order_is_due(shop: Shop) -> None:
     assert adjust(shop, no, -3000) == {"total_fen": 12000, "due_fen": 0, "refund_fen": 0}
     assert shop.rows(Refund) == []
     assert due_fen(shop.order(no)) == 0
+
+
+def test_extra_on_a_paid_order_can_be_paid_and_grows(shop: Shop) -> None:
+    no = shop.paid_booking()
+    adjust(shop, no, 3000)
+    first = shop.start_payment(no)
+
+    adjust(shop, no, 500)
+    shop.pay(no)
+
+    assert shop.payment(first).status is PaymentStatus.CLOSED
+    order = shop.order(no)
+    assert (order.paid_fen, due_fen(order), order.status) == (15500, 0, OrderStatus.AWAITING_USE)
+
+
+def test_change_that_waits_for_its_payment_keeps_the_price(shop: Shop) -> None:
+    no = shop.paid_booking()
+    longer = ChangeRequest(end_at=shop.at(6))
+    changes.change_order(no, longer, actor=shop.guest, now=shop.now)
+    assert shop.order(no).pending_change is not None
+
+    with refused("invalid_transition"):
+        adjust(shop, no, -100)
 
 
 def test_open_payment_of_the_old_amount_is_closed_first(shop: Shop) -> None:
