@@ -68,7 +68,6 @@ def apply_change(order: Order, change: OrderChange, *, actor: Actor, now: dateti
 
     The caller holds the locks of both rooms and the order. Raises RoomTaken (through the constraint).
     """
-    check_transition(CHANGE, "apply", change.status, ChangeStatus.APPLIED)
     _end_holds(change, BookingState.RELEASED)
     booking = booking_of(order)
     booking.room_id = change.room_id
@@ -156,6 +155,7 @@ def settle_change(change_id: int, order: Order, *, actor: Actor, now: datetime) 
     is_live = change.status is ChangeStatus.PENDING
     if order.status not in CHANGEABLE[change.kind] or not (is_live or _can_return(order, change, now=now)):
         return False
+    check_transition(CHANGE, "apply", change.status, ChangeStatus.APPLIED)
     apply_change(order, change, actor=actor, now=now)
     return True
 
