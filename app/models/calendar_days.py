@@ -16,7 +16,7 @@ from app.models.types import labelled
 
 
 class CalendarKind(LabelledEnum):
-    WEEKDAY = ("weekday", _l("Weekday"), "blue")
+    WEEKDAY = ("weekday", _l("Working day"), "blue")
     WEEKEND = ("weekend", _l("Weekend"), "orange")
     HOLIDAY = ("holiday", _l("Public holiday"), "red")
 

@@ -19,7 +19,7 @@ from app.models.types import JsonValue, labelled
 
 class DiscountDays(LabelledEnum):
     ANY = ("any", _l("Any day"))
-    WEEKDAY = ("weekday", _l("Weekday"), "blue")
+    WEEKDAY = ("weekday", _l("Working day"), "blue")
     WEEKEND = ("weekend", _l("Weekend"), "orange")
     HOLIDAY = ("holiday", _l("Public holiday"), "red")
 

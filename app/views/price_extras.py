@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from app.domain.errors import Forbidden
@@ -13,6 +14,11 @@ from app.views.base import KitInterface, ReferenceView
 from app.views.calendar_warnings import calendar_warnings
 from app.views.kit.current import current_actor
 from app.views.prices import DAY_FIELDS
+
+
+def shown_store(store: Any) -> str:
+    """Return the name of a store; none is all of them."""
+    return str(_("All stores") if store is None else store)
 
 
 class ChainWideView(ReferenceView):
@@ -52,6 +58,7 @@ class CalendarDayView(ChainWideView):
         "kind": _l("Counts as"),
         "label": _l("Name"),
     }
+    formatters_columns = {"store": shown_store}
     list_columns = ["on_date", "kind", "label", "store"]
     show_columns = ["store", "on_date", "kind", "label"]
     add_columns = show_columns
@@ -112,7 +119,12 @@ class DiscountRuleView(ChainWideView):
     edit_columns: list[str] = []
     add_form_extra_fields = DAY_FIELDS
     edit_form_extra_fields = DAY_FIELDS
-    formatters_columns = {"weekdays": shapes.weekdays_text, "band": shapes.band_text}
+    formatters_columns = {
+        "store": shown_store,
+        "off_percent": lambda percent: "–" if percent is None else f"{percent}%",
+        "weekdays": shapes.weekdays_text,
+        "band": shapes.band_text,
+    }
     search_columns = ["store", "scope", "day_kind", "room_type", "room", "first_order_only", "is_active"]
     quick_search_columns = ["name"]
     order_columns = ["name", "off_percent", "off_fen"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from itertools import groupby
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -93,8 +93,9 @@ def _tried(values: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
         found = price_trials.price_grid(
             wanted.room_id, week_on, with_drafts=wanted.with_drafts, actor=current_actor()
         )
-        week = week_columns(found)
+        week = week_columns(found, None)
         trial = with_texts(price_trials.explain(wanted, actor=current_actor()))
+        week = week_columns(found, (trial["start_at"], trial["end_at"]))
     except DomainError as refusal:
         error, status = refusal_text(refusal), refusal.status
     return {"trial": trial, "week": week, "error": error}, status
@@ -183,12 +184,20 @@ def with_texts(trial: dict[str, Any]) -> dict[str, Any]:
     return trial | {"pieces": pieces, "warnings": warnings}
 
 
-def week_columns(grid: dict[str, Any]) -> dict[str, Any]:
-    """Return a grid as a table shows it: rules with colours, and each day as blocks of equal hours."""
+def week_columns(grid: dict[str, Any], tried: tuple[datetime, datetime] | None) -> dict[str, Any]:
+    """Return a grid as a table shows it: rules with colours, and each day as blocks of equal hours.
+
+    The hours that the tried local times touch are blocks of their own.
+    """
     hourly = [rule for rule in grid["rules"] if rule["kind"] == "hourly"]
     colours = {rule["rule_id"]: COLOURS[index % len(COLOURS)] for index, rule in enumerate(hourly)}
     days = {day["on"]: day | {"blocks": {}} for day in grid["days"]}
-    for (on, ids), group in groupby(grid["hours"], key=_same_price):
+
+    def same_block(hour: dict[str, Any]) -> tuple[Any, ...]:
+        ids = tuple(winner and winner["rule_id"] for winner in hour["winners"])
+        return hour["on"], ids, _is_tried(hour, tried)
+
+    for (on, ids, is_tried), group in groupby(grid["hours"], key=same_block):
         hours = list(group)
         first = hours[0]
         days[on]["blocks"][first["hour"]] = {
@@ -196,12 +205,13 @@ def week_columns(grid: dict[str, Any]) -> dict[str, Any]:
             "winners": first["winners"],
             "colour": colours.get(ids[0], "") if len(ids) == 1 else "",
             "is_gap": None in ids or not ids,
+            "is_tried": is_tried,
         }
-    rules = [rule | {"colour": colours.get(rule["rule_id"], "secondary")} for rule in grid["rules"]]
     first_on = grid["first_on"]
     return {
         "days": list(days.values()),
-        "rules": rules,
+        "hourly": [rule | {"colour": colours[rule["rule_id"]]} for rule in hourly],
+        "flat": [rule for rule in grid["rules"] if rule["kind"] != "hourly"],
         "colours": colours,
         "first_on": first_on,
         "earlier_on": first_on - timedelta(days=7),
@@ -209,5 +219,9 @@ def week_columns(grid: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _same_price(hour: dict[str, Any]) -> tuple[date, tuple[int | None, ...]]:
-    return hour["on"], tuple(winner and winner["rule_id"] for winner in hour["winners"])
+def _is_tried(hour: dict[str, Any], tried: tuple[datetime, datetime] | None) -> bool:
+    if tried is None:
+        return False
+    start, end = (moment.replace(tzinfo=None) for moment in tried)
+    begins = datetime.combine(hour["on"], time(hour["hour"]))
+    return start < begins + timedelta(hours=1) and begins < end
