@@ -121,11 +121,18 @@ def _load(*conditions: Any, limit: int | None = None) -> Sequence[Order]:
     return session().scalars(query).all()
 
 
-def due_fen(order: Order) -> int:
+def waiting_change(order: Order, *, now: datetime) -> OrderChange | None:
+    """Return the change that can still be paid; one whose time ran out is none, also before the job notes it."""
+    change = order.pending_change
+    is_live = change is not None and change.expires_at is not None and change.expires_at > now
+    return change if is_live else None
+
+
+def due_fen(order: Order, *, now: datetime) -> int:
     """Return what is still to be paid, in fen: for the order as it is, and for a change that waits for it."""
     if order.status in SETTLED:
         return 0
-    change = order.pending_change
+    change = waiting_change(order, now=now)
     return outstanding_fen(order) + (change.amount_fen if change is not None else 0)
 
 
@@ -152,12 +159,12 @@ def describe_order(order: Order, *, now: datetime) -> dict[str, Any]:
         "total_fen": order.total_fen,
         "paid_fen": order.paid_fen,
         "refunded_fen": order.refunded_fen,
-        "due_fen": due_fen(order),
+        "due_fen": due_fen(order, now=now),
         "note": order.note,
         "created_at": _local(order.created_at, zone),
-        "expires_at": _local(_pay_by(order), zone),
+        "expires_at": _local(_pay_by(order, now), zone),
         "policy": asdict(frozen_policy(order.policy)) if order.kind is OrderKind.BOOKING else None,
-        "pending_change": _pending(order, zone),
+        "pending_change": _pending(waiting_change(order, now=now), zone),
         "overtime": _overtime(order, booking, zone, now),
         "payments": [_payment(payment, zone) for payment in order.payments],
         "refunds": [_refund(refund) for refund in order.refunds],
@@ -167,14 +174,13 @@ def describe_order(order: Order, *, now: datetime) -> dict[str, Any]:
     }
 
 
-def _pay_by(order: Order) -> datetime | None:
-    change = order.pending_change
+def _pay_by(order: Order, now: datetime) -> datetime | None:
+    change = waiting_change(order, now=now)
     return order.expires_at if change is None else change.expires_at
 
 
-def _pending(order: Order, zone: ZoneInfo) -> dict[str, Any] | None:
+def _pending(change: OrderChange | None, zone: ZoneInfo) -> dict[str, Any] | None:
     """What the order becomes once its due amount is paid."""
-    change = order.pending_change
     if change is None:
         return None
     return {
@@ -268,9 +274,9 @@ def customer_actions(order: Order, booking: Booking | None, *, now: datetime) ->
 
 
 def _refuse_pay(order: Order, now: datetime) -> Any:
-    if not due_fen(order):
+    if not due_fen(order, now=now):
         return _l("Nothing is to be paid.")
-    pay_by = _pay_by(order)
+    pay_by = _pay_by(order, now)
     if pay_by is not None and pay_by <= now:
         return _l("The time to pay is over.")
     return None
