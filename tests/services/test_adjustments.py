@@ -85,7 +85,11 @@ def test_what_is_paid_beyond_the_new_total_goes_back_once(shop: Shop) -> None:
         (2000, RefundStatus.SUCCEEDED),
         (1000, RefundStatus.SUCCEEDED),
     ]
-    assert (order.status, order.refunded_fen, due_fen(order)) == (OrderStatus.AWAITING_USE, 3000, 0)
+    assert (order.status, order.refunded_fen, due_fen(order, now=shop.now)) == (
+        OrderStatus.AWAITING_USE,
+        3000,
+        0,
+    )
 
 
 def test_extra_on_a_paid_order_is_due(shop: Shop) -> None:
@@ -95,7 +99,7 @@ def test_extra_on_a_paid_order_is_due(shop: Shop) -> None:
     # Taking it off again owes nobody anything.
     assert adjust(shop, no, -3000) == {"total_fen": 12000, "due_fen": 0, "refund_fen": 0}
     assert shop.rows(Refund) == []
-    assert due_fen(shop.order(no)) == 0
+    assert due_fen(shop.order(no), now=shop.now) == 0
 
 
 def test_extra_on_a_paid_order_can_be_paid_and_grows(shop: Shop) -> None:
@@ -108,7 +112,11 @@ def test_extra_on_a_paid_order_can_be_paid_and_grows(shop: Shop) -> None:
 
     assert shop.payment(first).status is PaymentStatus.CLOSED
     order = shop.order(no)
-    assert (order.paid_fen, due_fen(order), order.status) == (15500, 0, OrderStatus.AWAITING_USE)
+    assert (order.paid_fen, due_fen(order, now=shop.now), order.status) == (
+        15500,
+        0,
+        OrderStatus.AWAITING_USE,
+    )
 
 
 def test_change_that_waits_for_its_payment_keeps_the_price(shop: Shop) -> None:
