@@ -122,7 +122,7 @@ def _load(*conditions: Any, limit: int | None = None) -> Sequence[Order]:
 
 
 def waiting_change(order: Order, *, now: datetime) -> OrderChange | None:
-    """Return the change that can still be paid; one whose time ran out is none, also before the job notes it."""
+    """Return the change that can still be paid; one whose time ran out is none, swept or not."""
     change = order.pending_change
     is_live = change is not None and change.expires_at is not None and change.expires_at > now
     return change if is_live else None
