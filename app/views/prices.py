@@ -152,6 +152,16 @@ class BookingPolicyView(ReferenceView):
         "check_in_early_minutes": _l("Check-in before the start (minutes)"),
         "cancel_steps": _l("Cancellation fees"),
         "change_steps": _l("Change fees"),
+        "change_max_count": _l("Changes per booking"),
+        "change_deadline_minutes": _l("Last change before the start (minutes)"),
+        "has_overtime": _l("Overtime is charged"),
+        "overtime_grace_minutes": _l("Grace (minutes)"),
+        "overtime_unit_minutes": _l("Billing unit (minutes)"),
+        "overtime_percent": _l("Percent of the hourly price"),
+        "overtime_cap_fen": _l("At most"),
+        "no_show_release_minutes": _l("Release the room after (minutes)"),
+        "no_show_refund_percent": _l("Refund when nobody came (percent)"),
+        "early_refund_percent": _l("Refund of unused time (percent)"),
     }
     list_columns = ["store", "room", "min_minutes", "max_minutes", "hold_minutes", "requires_confirmation"]
     show_fieldsets = [
@@ -173,7 +183,23 @@ class BookingPolicyView(ReferenceView):
             _l("Payment and confirmation"),
             {"fields": ["hold_minutes", "requires_confirmation", "confirm_deadline_minutes"]},
         ),
-        (_l("Fees"), {"fields": ["cancel_steps", "change_steps"]}),
+        (
+            _l("Cancelling and changing"),
+            {"fields": ["cancel_steps", "change_steps", "change_max_count", "change_deadline_minutes"]},
+        ),
+        (
+            _l("Overtime"),
+            {
+                "fields": [
+                    *("has_overtime", "overtime_grace_minutes", "overtime_unit_minutes"),
+                    *("overtime_percent", "overtime_cap_fen"),
+                ]
+            },
+        ),
+        (
+            _l("No-show and leaving early"),
+            {"fields": ["no_show_release_minutes", "no_show_refund_percent", "early_refund_percent"]},
+        ),
     ]
     add_fieldsets = show_fieldsets
     edit_fieldsets = show_fieldsets
@@ -187,6 +213,10 @@ class BookingPolicyView(ReferenceView):
     order_columns = ["min_minutes", "hold_minutes"]
     description_columns: dict[str, Any] = {
         "room": _l("Empty: the rules of the whole store."),
+        "overtime_grace_minutes": _l("Free; once they are over, time counts from the booked end."),
+        "overtime_cap_fen": _l("Empty: no limit."),
+        "no_show_release_minutes": _l("Empty: the room is kept until the booked end."),
+        "early_refund_percent": _l("Of whole steps of length that were paid and not used."),
     }
     constraint_messages = {
         "uq_booking_policies_store_id_room_id": ("room", _l("This room has its own rules already.")),
@@ -198,5 +228,20 @@ class BookingPolicyView(ReferenceView):
         "ck_booking_policies_steps_positive": ("start_step_minutes", _l("Steps must be more than 0.")),
         "ck_booking_policies_hold_range": ("hold_minutes", _l("From 1 to 1440 minutes.")),
         "ck_booking_policies_horizon_range": ("max_ahead_days", _l("At least one day ahead.")),
+        "ck_booking_policies_change_count_range": ("change_max_count", _l("Must not be below 0.")),
+        "ck_booking_policies_change_deadline_range": ("change_deadline_minutes", _l("Must not be below 0.")),
+        "ck_booking_policies_overtime_grace_range": ("overtime_grace_minutes", _l("Must not be below 0.")),
+        "ck_booking_policies_overtime_unit_range": ("overtime_unit_minutes", _l("From 1 to 720 minutes.")),
+        "ck_booking_policies_overtime_percent_range": ("overtime_percent", _l("From 0 to 1000 percent.")),
+        "ck_booking_policies_overtime_cap_range": ("overtime_cap_fen", _l("Must be more than ¥0.")),
+        "ck_booking_policies_no_show_release_range": (
+            "no_show_release_minutes",
+            _l("Must not be below 0."),
+        ),
+        "ck_booking_policies_no_show_refund_range": (
+            "no_show_refund_percent",
+            _l("From 0 to 100 percent."),
+        ),
+        "ck_booking_policies_early_refund_range": ("early_refund_percent", _l("From 0 to 100 percent.")),
         "ck_booking_policies_limits_positive": ("max_open_holds", _l("At least 1.")),
     }
