@@ -42,7 +42,10 @@ def rows(model: Any) -> list[Any]:
     """Every row as it is now, read apart from the session of the requests."""
     app: Any = current_app
     with app.app_context(), use_scope(ALL_STORES):
-        return list(db.session.scalars(select(model).order_by(model.id)))
+        found = list(db.session.scalars(select(model).order_by(model.id)))
+        # The end of the context expires what its session still holds.
+        db.session.expunge_all()
+        return found
 
 
 def days() -> list[CalendarDay]:
