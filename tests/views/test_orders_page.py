@@ -88,7 +88,7 @@ def test_the_same_facts_as_json(shop: Shop, cashier: Visitor) -> None:
     assert order["events"][0]["event"] == "create"
     assert order["payments"][0]["status"] == "succeeded"
     allowed = {action["name"] for action in order["actions"] if action["allowed"]}
-    assert allowed == {"check_in", "cancel"}
+    assert allowed == {"add_minutes", "adjust", "cancel", "check_in", "move"}
     assert all(action["allowed"] or action["reason"] for action in order["actions"])
     assert order["cancel_preview"]["fee_fen"] + order["cancel_preview"]["refund_fen"] == 12000
     assert "13800138000" not in answer.get_data(as_text=True)
