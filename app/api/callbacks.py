@@ -22,10 +22,12 @@ log = logging.getLogger(__name__)
 # The services send in bursts from a few addresses; a signature protects the address, not a limit.
 blueprint = Blueprint("callbacks", "Callbacks of payment services", is_limited=False)
 CHANNEL = "<any(wechat, alipay, unionpay):channel>"
+# What each service reads as accepted; anything else makes it send its callback again.
+ACCEPTED = {"wechat": ("", 204), "alipay": ("success", 200), "unionpay": ("ok", 200)}
 
 
 class CallbackFailureSchema(AnswerSchema):
-    """The answer that makes WeChat Pay send its callback again."""
+    """The answer that makes a payment service send its callback again."""
 
     code = fields.String(metadata={"enum": ["FAIL"]})
     message = fields.String()
@@ -36,7 +38,7 @@ class CallbackFailureSchema(AnswerSchema):
 )
 @blueprint.alt_response(400, schema=CallbackFailureSchema, description="Forged, altered, replayed or unknown")
 def receive_payment(channel: str) -> Response:
-    """Take what a payment service says about a payment: 204, or FAIL when it is not accepted."""
+    """Take what a payment service says about a payment: the word that it waits for, or FAIL."""
     return _answered(channel, payments.receive_callback)
 
 
@@ -45,7 +47,7 @@ def receive_payment(channel: str) -> Response:
 )
 @blueprint.alt_response(400, schema=CallbackFailureSchema, description="Forged, altered, replayed or unknown")
 def receive_refund(channel: str) -> Response:
-    """Take what a payment service says about a refund: 204, or FAIL when it is not accepted."""
+    """Take what a payment service says about a refund: the word that it waits for, or FAIL."""
     return _answered(channel, refunds.receive_callback)
 
 
@@ -60,7 +62,8 @@ def _answered(channel: str, receive: Callable[..., None]) -> Response:
         raise
     except DomainError as refusal:
         return _failed(status_of(refusal), refusal.code)
-    return Response(status=204)
+    word, status = ACCEPTED[channel]
+    return Response(word, status, mimetype="text/plain")
 
 
 def _failed(status: int, message: str) -> Response:

@@ -99,10 +99,18 @@ class RefundStatus(LabelledEnum):
 
 
 class PaymentChannel(LabelledEnum):
-    """How money came in; the two online services of later channels join here."""
+    """How money came in: through an online service, or over the counter."""
 
     WECHAT_JSAPI = ("wechat_jsapi", _l("WeChat Pay"), "green")
     WECHAT_NATIVE = ("wechat_native", _l("WeChat Pay QR"), "green")
+    ALIPAY = ("alipay", _l("Alipay"), "blue")
+    ALIPAY_QR = ("alipay_qr", _l("Alipay QR"), "blue")
+    UNIONPAY = ("unionpay", _l("UnionPay"), "red")
+    COUNTER_CASH = ("counter_cash", _l("Cash"), "yellow")
+    COUNTER_POS = ("counter_pos", _l("Card at the counter"), "cyan")
+
+
+COUNTER_CHANNELS = (PaymentChannel.COUNTER_CASH, PaymentChannel.COUNTER_POS)
 
 
 class CampaignStatus(LabelledEnum):

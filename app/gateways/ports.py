@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal, Protocol
 
-PaymentKind = Literal["jsapi", "native"]
+PaymentKind = Literal["jsapi", "native", "page"]
 PaymentFactStatus = Literal["pending", "succeeded", "failed", "closed", "absent"]
 RefundFactStatus = Literal["processing", "succeeded", "abnormal", "closed", "absent"]
 CloseResult = Literal["closed", "already_paid"]
@@ -108,9 +108,13 @@ class MiniProgram(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PaymentRequest:
-    """One attempt to collect money; `payment_no` is unique for ever and tied to exactly these values."""
+    """One attempt to collect money; `payment_no` is unique for ever and tied to exactly these values.
+
+    `openid` is what the service calls the payer, where a login of its own told us.
+    """
 
     payment_no: str
+    started_at: datetime
     amount_fen: int
     description: str
     openid: str | None
@@ -140,10 +144,15 @@ class PaymentFacts:
 
 @dataclass(frozen=True, slots=True)
 class RefundRequest:
-    """One refund; every retry carries the same `refund_no` and the same values."""
+    """One refund; every retry carries the same `refund_no` and the same values.
+
+    `transaction_no` is the service's own number of the payment, `started_at` when the refund was made up.
+    """
 
     refund_no: str
+    started_at: datetime
     payment_no: str
+    transaction_no: str | None
     amount_fen: int
     total_fen: int
     reason: str
@@ -191,19 +200,23 @@ class PaymentChannel(Protocol):
     def create_payment(self, request: PaymentRequest) -> dict[str, str]:
         """Register the payment and return what the client needs to collect it.
 
-        jsapi: `{appId, timeStamp, nonceStr, package, signType, paySign}`; native: `{code_url}`.
+        jsapi: `{appId, timeStamp, nonceStr, package, signType, paySign}`; native: `{code_url}`; page: where
+        a browser posts which form fields.
         """
 
-    def query_payment(self, payment_no: str) -> PaymentFacts:
-        """Return the present facts; an unknown number is `absent`, not an error."""
+    def query_payment(self, payment_no: str, started_at: datetime) -> PaymentFacts:
+        """Return the present facts; an unknown number is `absent`, not an error.
 
-    def close_payment(self, payment_no: str) -> CloseResult:
+        Some services know a payment by its number and the second in which it was started.
+        """
+
+    def close_payment(self, payment_no: str, started_at: datetime) -> CloseResult:
         """Make sure that nobody can pay any more, or learn that somebody has."""
 
     def refund(self, request: RefundRequest) -> RefundFacts:
         """Ask for a refund by the original route; safe to repeat with the same number."""
 
-    def query_refund(self, refund_no: str) -> RefundFacts:
+    def query_refund(self, request: RefundRequest) -> RefundFacts:
         """Return the present facts; an unknown number is `absent`, not an error."""
 
     def parse_payment_callback(self, headers: CallbackHeaders, body: bytes, now: datetime) -> PaymentCallback:

@@ -84,7 +84,7 @@ class WeChatPayChannel:
             return {"code_url": _text(answer, "code_url")}
         return self._client_parameters(_text(answer, "prepay_id"))
 
-    def query_payment(self, payment_no: str) -> PaymentFacts:
+    def query_payment(self, payment_no: str, started_at: datetime | None = None) -> PaymentFacts:
         """Return the facts; `absent` when the service never saw the number."""
         _check_number(_PAYMENT_NO, payment_no)
         reply = self._call(lambda: self._sdk.query(out_trade_no=payment_no))
@@ -96,7 +96,7 @@ class WeChatPayChannel:
         found = _understood(facts.payment_facts, self._require(reply))
         return _expect(found, found.payment_no == payment_no)
 
-    def close_payment(self, payment_no: str) -> CloseResult:
+    def close_payment(self, payment_no: str, started_at: datetime | None = None) -> CloseResult:
         """Close; the service has been seen to agree to closing what it does not know."""
         _check_number(_PAYMENT_NO, payment_no)
         reply = self._call(lambda: self._sdk.close(out_trade_no=payment_no))
@@ -123,8 +123,9 @@ class WeChatPayChannel:
         found = _understood(facts.refund_facts, answer)
         return _expect(found, found.refund_no == request.refund_no)
 
-    def query_refund(self, refund_no: str) -> RefundFacts:
+    def query_refund(self, request: RefundRequest) -> RefundFacts:
         """Return the facts; `absent` when the service never saw the number."""
+        refund_no = request.refund_no
         _check_number(_REFUND_NO, refund_no)
         reply = self._call(lambda: self._sdk.query_refund(out_refund_no=refund_no))
         if reply.code in _UNKNOWN_REFUND:

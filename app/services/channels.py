@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,10 +35,32 @@ SECRETS = {WECHAT: ("app_secret",), WECHAT_PAY: ("merchant_private_key", "api_v3
 
 @dataclass(frozen=True, slots=True)
 class PaymentIdentity:
-    """The merchant and app that a genuine payment of ours names."""
+    """The merchant and app that a genuine payment of ours names; some services know no apps."""
 
     merchant_no: str
-    app_id: str
+    app_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """A payment service: its stored credentials, how it is opened, and where its identity is written.
+
+    `payers` returns channel and app of the logins whose ids the service knows its payers by, if it does.
+    """
+
+    credentials: str
+    open: Callable[[], ports.PaymentChannel]
+    merchant: str
+    app: str | None
+    payers: Callable[[], tuple[str, str]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """The service behind a way of paying, by its name in the addresses of callbacks, and what it is asked."""
+
+    service: str
+    kind: ports.PaymentKind
 
 
 @dataclass
@@ -54,9 +76,9 @@ def configure(*, notify_base_url: str) -> None:
     _addresses.notify_base_url = notify_base_url.rstrip("/")
 
 
-def notify_url(subject: Literal["payments", "refunds"], channel: str = WECHAT) -> str:
-    """Return where a payment service sends its callbacks about payments or refunds."""
-    return f"{_addresses.notify_base_url}/api/v1/{subject}/{channel}/notify"
+def notify_url(subject: Literal["payments", "refunds"], channel: PaymentChannel) -> str:
+    """Return where the service behind *channel* sends its callbacks about payments or refunds."""
+    return f"{_addresses.notify_base_url}/api/v1/{subject}/{_route(channel).service}/notify"
 
 
 def mini_program() -> ports.MiniProgram:
@@ -77,26 +99,64 @@ def wechat_pay() -> ports.PaymentChannel:
         raise Unavailable(_l("The payment service is not set up correctly.")) from refusal
 
 
+# By their names in the addresses of callbacks. What opens them is looked up when it is needed.
+_SERVICES: dict[str, _Service] = {
+    "wechat": _Service(
+        WECHAT_PAY,
+        lambda: wechat_pay(),  # noqa: PLW0108
+        merchant="mchid",
+        app="app_id",
+        payers=lambda: (WECHAT, wechat_app_id()),
+    ),
+}
+_ROUTES: dict[PaymentChannel, _Route] = {
+    PaymentChannel.WECHAT_JSAPI: _Route("wechat", "jsapi"),
+    PaymentChannel.WECHAT_NATIVE: _Route("wechat", "native"),
+}
+
+
+def find_channel(name: str) -> PaymentChannel:
+    """Return the way of paying through an online service; raises InvalidField for any other name."""
+    for channel in _ROUTES:
+        if channel.value == name:
+            return channel
+    raise InvalidField.of("channel", _l("This way of paying is not offered."))
+
+
+def _route(channel: PaymentChannel) -> _Route:
+    if channel not in _ROUTES:
+        raise InvalidField.of("channel", _l("This way of paying is not offered."))
+    return _ROUTES[channel]
+
+
 def payment_channel(channel: PaymentChannel) -> ports.PaymentChannel:
     """Return the service behind a way of paying; raises InvalidField for one without a service."""
-    if channel in (PaymentChannel.WECHAT_JSAPI, PaymentChannel.WECHAT_NATIVE):
-        return wechat_pay()
-    raise InvalidField.of("channel", _l("This way of paying is not offered."))
+    return _SERVICES[_route(channel).service].open()
+
+
+def payment_kind(channel: PaymentChannel) -> ports.PaymentKind:
+    """Return what the service is asked for; raises as `payment_channel` does."""
+    return _route(channel).kind
 
 
 def callback_channel(name: str) -> ports.PaymentChannel:
     """Return the service that sends callbacks under this name; raises NotFound for any other name."""
-    if name == WECHAT:
-        return wechat_pay()
-    raise NotFound()
+    if name not in _SERVICES:
+        raise NotFound()
+    return _SERVICES[name].open()
 
 
 def payment_identity(channel: PaymentChannel) -> PaymentIdentity:
     """Return what a payment through *channel* has to name; raises as `payment_channel` does."""
-    if channel not in (PaymentChannel.WECHAT_JSAPI, PaymentChannel.WECHAT_NATIVE):
-        raise InvalidField.of("channel", _l("This way of paying is not offered."))
-    settings = _row(WECHAT_PAY).settings
-    return PaymentIdentity(str(settings["mchid"]), str(settings["app_id"]))
+    service = _SERVICES[_route(channel).service]
+    settings = _row(service.credentials).settings
+    return PaymentIdentity(str(settings[service.merchant]), service.app and str(settings[service.app]))
+
+
+def payer_identity(channel: PaymentChannel) -> tuple[str, str] | None:
+    """Return channel and app of the logins whose ids the service knows its payers by, if it does."""
+    payers = _SERVICES[_route(channel).service].payers
+    return None if payers is None else payers()
 
 
 def _credentials(channel: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, select
 
 from app.domain.actor import PAYMENT_SERVICE, Actor
-from app.domain.errors import InvalidField, InvalidTransition, NotFound, Unavailable
+from app.domain.errors import InvalidTransition, NotFound, Unavailable
 from app.domain.states import (
     PAYMENT,
     BookingState,
@@ -42,7 +42,6 @@ from app.services.unit_of_work import session, transactional
 
 log = logging.getLogger(__name__)
 
-WECHAT_KINDS = {PaymentChannel.WECHAT_JSAPI: "jsapi", PaymentChannel.WECHAT_NATIVE: "native"}
 # How long after its creation a payment that stays silent is asked about, the last step repeated.
 QUERY_AFTER_SECONDS = (15, 30, 60, 90)
 # A provider that cannot be reached holds a room at most this long beyond its hold.
@@ -64,7 +63,7 @@ def start_payment(no: str, *, channel: str, actor: Actor, now: datetime) -> dict
     twice. Raises NotFound for a foreign order, InvalidField for an unknown channel, InvalidTransition when
     nothing is to be paid, Unavailable when the service does not answer.
     """
-    kind = _channel(channel)
+    kind = channels.find_channel(channel)
     _close_misfits(find_order(no, actor=actor), kind, now=now)
     attempt = _save_attempt(no, kind, actor=actor, now=now)
     try:
@@ -76,13 +75,6 @@ def start_payment(no: str, *, channel: str, actor: Actor, now: datetime) -> dict
         _settle_refused(attempt.id, now=now)
         raise Unavailable(_l("The payment service refused. Please try again.")) from refusal
     return {"payment_no": attempt.request.payment_no, "channel": kind.value, "params": params}
-
-
-def _channel(channel: str) -> PaymentChannel:
-    try:
-        return PaymentChannel.of(channel)
-    except ValueError:
-        raise InvalidField.of("channel", _l("This way of paying is not offered.")) from None
 
 
 @transactional
@@ -144,22 +136,30 @@ def _new_payment(order: Order, channel: PaymentChannel, due: dues.Due, now: date
 
 
 def _request_of(payment: Payment, order: Order) -> PaymentRequest:
-    openid = session().scalar(
-        select(CustomerIdentity.subject).where(
-            CustomerIdentity.customer_id == order.customer_id,
-            CustomerIdentity.channel == "wechat",
-            CustomerIdentity.app_id == channels.wechat_app_id(),
-        )
-    )
     return PaymentRequest(
         payment_no=payment.payment_no,
+        started_at=payment.created_at,
         amount_fen=payment.amount_fen,
         description=f"{order.store or order.campaign or ''} {order.no}".strip()[:40],
-        openid=openid,
+        openid=_payer_of(payment, order),
         expires_at=payment.expires_at,
-        notify_url=channels.notify_url("payments"),
-        kind=WECHAT_KINDS[payment.channel],  # type: ignore[arg-type]
+        notify_url=channels.notify_url("payments", payment.channel),
+        kind=channels.payment_kind(payment.channel),
     )
+
+
+def _payer_of(payment: Payment, order: Order) -> str | None:
+    login = channels.payer_identity(payment.channel)
+    if login is None:
+        return None
+    subject: str | None = session().scalar(
+        select(CustomerIdentity.subject).where(
+            CustomerIdentity.customer_id == order.customer_id,
+            CustomerIdentity.channel == login[0],
+            CustomerIdentity.app_id == login[1],
+        )
+    )
+    return subject
 
 
 @transactional
@@ -347,7 +347,8 @@ def settle_by_query(payment_id: int, *, now: datetime) -> str:
     """
     payment = session().get(Payment, payment_id)
     assert payment is not None
-    facts = channels.payment_channel(payment.channel).query_payment(payment.payment_no)
+    gateway = channels.payment_channel(payment.channel)
+    facts = gateway.query_payment(payment.payment_no, payment.created_at)
     _apply_facts(payment_id, facts, now=now)
     return str(facts.status)
 
@@ -400,7 +401,7 @@ def close_payment(payment_id: int, *, now: datetime) -> bool:
     payment = session().get(Payment, payment_id, populate_existing=True)
     assert payment is not None
     gateway = channels.payment_channel(payment.channel)
-    if gateway.close_payment(payment.payment_no) == "already_paid":
+    if gateway.close_payment(payment.payment_no, payment.created_at) == "already_paid":
         settle_by_query(payment_id, now=now)
         return False
     _apply_closed(payment_id, now=now)

@@ -122,7 +122,7 @@ def send_refund(refund_id: int, *, now: datetime) -> None:
     try:
         gateway = channels.payment_channel(channel)
         if refund.status is RefundStatus.PROCESSING:
-            facts = gateway.query_refund(refund.refund_no)
+            facts = gateway.query_refund(wanted)
             if facts.status == "absent":
                 facts = gateway.refund(wanted)
         else:
@@ -151,11 +151,13 @@ def _request(refund_id: int) -> tuple[Refund, Any, RefundRequest] | None:
     refund, payment = row.Refund, row.Payment
     wanted = RefundRequest(
         refund_no=refund.refund_no,
+        started_at=refund.created_at,
         payment_no=payment.payment_no,
+        transaction_no=payment.transaction_no,
         amount_fen=refund.amount_fen,
         total_fen=payment.amount_fen,
         reason=str(reason_label(refund.reason)),
-        notify_url=channels.notify_url("refunds"),
+        notify_url=channels.notify_url("refunds", payment.channel),
     )
     return refund, payment.channel, wanted
 

@@ -30,7 +30,16 @@ def test_adopted_payment_can_be_refunded(sandbox: Sandbox, loopback: Loopback, p
     facts = sandbox.channel().query_payment(payment.payment_no)
     assert (facts.status, facts.amount_fen) == ("succeeded", payment.amount_fen)
     assert facts.transaction_no == payment.transaction_no
-    request = RefundRequest("R1", payment.payment_no, 12800, 12800, "取消", f"{loopback.url}/refunds")
+    request = RefundRequest(
+        refund_no="R1",
+        started_at=payment.paid_at,
+        payment_no=payment.payment_no,
+        transaction_no=payment.transaction_no,
+        amount_fen=12800,
+        total_fen=12800,
+        reason="取消",
+        notify_url=f"{loopback.url}/refunds",
+    )
     assert sandbox.channel().refund(request).status == "processing"
 
 

@@ -54,6 +54,7 @@ def request_of(shop: Loopback) -> PaymentRequest:
     # The service compares the expiry with its own clock, so it lies ahead of the real one.
     return PaymentRequest(
         payment_no=f"P20260314{next(_numbers):06d}",
+        started_at=utc_now(),
         amount_fen=12800,
         description="雀坊 望京店 · 牡丹包间",
         openid=OPENID,
@@ -77,7 +78,9 @@ def pay(sandbox: Sandbox, request: PaymentRequest) -> None:
 def refund_of(payment: PaymentRequest, amount_fen: int) -> RefundRequest:
     return RefundRequest(
         refund_no=f"R{payment.payment_no}",
+        started_at=payment.started_at,
         payment_no=payment.payment_no,
+        transaction_no=None,
         amount_fen=amount_fen,
         total_fen=payment.amount_fen,
         reason="提前取消",
@@ -215,9 +218,9 @@ def test_a_prepay_that_timed_out_is_found_by_its_number(sandbox: Sandbox, reques
     assert channel.create_payment(request_of)["package"].startswith("prepay_id=")
 
 
-def test_an_unknown_payment_is_absent(channel: WeChatPayChannel) -> None:
-    assert channel.query_payment("P20260314999999").status == "absent"
-    assert channel.query_refund("R20260314999999").status == "absent"
+def test_an_unknown_payment_is_absent(channel: WeChatPayChannel, request_of: PaymentRequest) -> None:
+    assert channel.query_payment(request_of.payment_no).status == "absent"
+    assert channel.query_refund(refund_of(request_of, 100)).status == "absent"
 
 
 def test_an_unpaid_payment_is_closed_for_good(
@@ -244,7 +247,7 @@ def test_a_refund_goes_from_request_to_callback(
     asked, repeated = channel.refund(request), channel.refund(request)
     sandbox.control(f"/refunds/wechat/{request.refund_no}/succeed")
     callback = read_refund(channel, shop.next_arrival())
-    done = channel.query_refund(request.refund_no)
+    done = channel.query_refund(request)
 
     assert asked == repeated
     assert (asked.status, asked.amount_fen, asked.finished_at) == ("processing", 6400, None)
@@ -266,7 +269,7 @@ def test_an_abnormal_refund_is_told_apart(
     sandbox.control(f"/refunds/wechat/{request.refund_no}/abnormal")
 
     assert read_refund(channel, shop.next_arrival()).facts.status == "abnormal"
-    assert channel.query_refund(request.refund_no).status == "abnormal"
+    assert channel.query_refund(request).status == "abnormal"
 
 
 def test_a_refund_after_a_system_error_is_repeated_with_its_number(
@@ -280,7 +283,7 @@ def test_a_refund_after_a_system_error_is_repeated_with_its_number(
         channel.refund(request)
 
     assert failed.value.outcome_unknown
-    assert channel.query_refund(request.refund_no).status == "processing"
+    assert channel.query_refund(request).status == "processing"
     assert channel.refund(request).status == "processing"
 
 

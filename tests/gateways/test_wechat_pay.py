@@ -40,8 +40,10 @@ CLOSE = QUERY + "/close"
 REFUND = "/v3/refund/domestic/refunds"
 QUERY_REFUND = f"{REFUND}/{REFUND_NO}"
 
+STARTED_AT = datetime(2026, 3, 14, 4, 0, tzinfo=UTC)
 PAYMENT = PaymentRequest(
     payment_no=PAYMENT_NO,
+    started_at=STARTED_AT,
     amount_fen=12800,
     description="雀坊 望京店 · 牡丹包间",
     openid="oUpF8uMuAJO_M2pxb1Q9zNjWeS6o",
@@ -51,7 +53,9 @@ PAYMENT = PaymentRequest(
 )
 REFUND_REQUEST = RefundRequest(
     refund_no=REFUND_NO,
+    started_at=STARTED_AT,
     payment_no=PAYMENT_NO,
+    transaction_no=None,
     amount_fen=6400,
     total_fen=12800,
     reason="提前取消",
@@ -64,7 +68,7 @@ CALLS: dict[str, tuple[str, Call]] = {
     "query": (QUERY, lambda channel: channel.query_payment(PAYMENT_NO)),
     "close": (CLOSE, lambda channel: channel.close_payment(PAYMENT_NO)),
     "refund": (REFUND, lambda channel: channel.refund(REFUND_REQUEST)),
-    "query_refund": (QUERY_REFUND, lambda channel: channel.query_refund(REFUND_NO)),
+    "query_refund": (QUERY_REFUND, lambda channel: channel.query_refund(REFUND_REQUEST)),
 }
 each_call = pytest.mark.parametrize(("path", "call"), CALLS.values(), ids=CALLS.keys())
 
@@ -223,7 +227,7 @@ def test_a_refund_and_its_query_give_the_same_facts(
     service.on(REFUND, answer)
     service.on(QUERY_REFUND, answer)
 
-    asked, queried = channel.refund(REFUND_REQUEST), channel.query_refund(REFUND_NO)
+    asked, queried = channel.refund(REFUND_REQUEST), channel.query_refund(REFUND_REQUEST)
 
     assert asked == queried
     assert asked == RefundFacts(
@@ -248,7 +252,7 @@ def test_a_refund_that_the_service_does_not_know_is_absent(
 ) -> None:
     service.on(QUERY_REFUND, json_answer({"code": "RESOURCE_NOT_EXISTS", "message": "退款单不存在"}, 404))
 
-    assert channel.query_refund(REFUND_NO) == RefundFacts(refund_no=REFUND_NO, status="absent")
+    assert channel.query_refund(REFUND_REQUEST) == RefundFacts(refund_no=REFUND_NO, status="absent")
 
 
 @pytest.mark.parametrize(
@@ -372,7 +376,7 @@ REFUSED_HERE: list[tuple[str, Call]] = [
     ("number with a question", lambda c: c.close_payment("P20260314?x=1")),
     ("refund of nothing", lambda c: c.refund(replace(REFUND_REQUEST, amount_fen=0))),
     ("refund above the payment", lambda c: c.refund(replace(REFUND_REQUEST, amount_fen=12801))),
-    ("refund number with a path", lambda c: c.query_refund("a/b")),
+    ("refund number with a path", lambda c: c.query_refund(replace(REFUND_REQUEST, refund_no="a/b"))),
 ]
 
 

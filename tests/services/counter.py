@@ -52,11 +52,11 @@ class PayService:
         self.payments.setdefault(request.payment_no, replace(facts, merchant_no=MERCHANT, app_id=APP))
         return {"package": f"prepay_id={request.payment_no}"}
 
-    def query_payment(self, payment_no: str) -> PaymentFacts:
+    def query_payment(self, payment_no: str, started_at: datetime) -> PaymentFacts:
         self._answer()
         return self.payments.get(payment_no) or PaymentFacts(payment_no, "absent")
 
-    def close_payment(self, payment_no: str) -> CloseResult:
+    def close_payment(self, payment_no: str, started_at: datetime) -> CloseResult:
         self._answer()
         facts = self.payments.get(payment_no)
         if facts is not None and facts.status == "succeeded":
@@ -73,9 +73,9 @@ class PayService:
         facts = RefundFacts(request.refund_no, "processing", f"5{request.refund_no}", request.amount_fen)
         return self.refunds.setdefault(request.refund_no, known or facts)
 
-    def query_refund(self, refund_no: str) -> RefundFacts:
+    def query_refund(self, request: RefundRequest) -> RefundFacts:
         self._answer()
-        return self.refunds.get(refund_no) or RefundFacts(refund_no, "absent")
+        return self.refunds.get(request.refund_no) or RefundFacts(request.refund_no, "absent")
 
     def parse_payment_callback(self, headers: CallbackHeaders, body: bytes, now: datetime) -> PaymentCallback:
         values = self._open(body)

@@ -149,5 +149,6 @@ def test_unusable_keys_are_unavailable(tmp_path: Path, now: datetime) -> None:
 
 def test_notify_url_lies_below_the_configured_address(app: Flask) -> None:
     base = app.config["NOTIFY_BASE_URL"]
-    assert channels.notify_url("payments") == f"{base}/api/v1/payments/wechat/notify"
-    assert channels.notify_url("refunds") == f"{base}/api/v1/refunds/wechat/notify"
+    for channel in (PaymentChannel.WECHAT_JSAPI, PaymentChannel.WECHAT_NATIVE):
+        assert channels.notify_url("payments", channel) == f"{base}/api/v1/payments/wechat/notify"
+        assert channels.notify_url("refunds", channel) == f"{base}/api/v1/refunds/wechat/notify"
