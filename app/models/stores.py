@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import Boolean, CheckConstraint, Date, Float, Integer, String, Text
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Date, Float, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.domain.states import LabelledEnum
@@ -35,6 +35,8 @@ class Store(Versioned, StoreScoped, Base):
     transport: Mapped[str] = mapped_column(Text, default="")
     logo_url: Mapped[str | None] = mapped_column(String(300))
     is_active: Mapped[bool] = mapped_column(Boolean, default=True)
+    # Renewed by triggers whenever anything that configures the store changes (migration 0006).
+    config_version: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
     opening_hours: Mapped[list[OpeningHours]] = relationship(
         back_populates="store", cascade="all, delete-orphan", order_by="OpeningHours.id"

@@ -23,14 +23,12 @@ from app.domain.errors import InvalidField, NotFound
 from app.domain.opening import opening_spans
 from app.domain.slots import MINUTE, Span, clip, local_day
 from app.models import BookingPolicy, OpeningHours, Room, RoomBlock, Store
-from app.services.price_books import load_price_book
 from app.services.room_rules import (
     Occupancy,
     RoomRules,
     load_occupancy,
-    load_room,
-    load_store_rooms,
 )
+from app.services.store_config import load_price_book, load_room, load_store_rooms
 from app.services.unit_of_work import session
 
 MAX_WINDOW_DAYS = 31
@@ -60,7 +58,7 @@ def get_room_availability(
     return {"version": version} | _answers([room], window, now)[0]
 
 
-def _answers(rooms: list[RoomRules], window: Span, now: datetime) -> list[dict[str, Any]]:
+def _answers(rooms: Sequence[RoomRules], window: Span, now: datetime) -> list[dict[str, Any]]:
     timelines = paint_rooms(rooms, window, now=now)
     states = present_states(rooms, now=now)
     return [_room_answer(room, states[room.room_id], timelines[room.room_id]) for room in rooms]

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from app.domain.actor import Actor
 from app.models import Store
 from app.services.availability import present_states
-from app.services.room_rules import load_store_rooms
+from app.services.store_config import load_store_rooms
 from app.services.unit_of_work import session
 
 

@@ -18,7 +18,8 @@ from app.services.locks import lock_customer, lock_order, lock_rooms
 from app.services.numbers import new_number
 from app.services.order_log import add_lines, move_order, record_event
 from app.services.quotes import BookingRequest, Offer, describe_policy, make_offer, with_alternatives
-from app.services.room_rules import RoomRules, load_occupancy, load_room
+from app.services.room_rules import RoomRules, load_occupancy
+from app.services.store_config import load_room
 from app.services.unit_of_work import session, transactional
 
 

@@ -17,8 +17,8 @@ from app.domain.opening import OpeningRule, is_open_at
 from app.domain.slots import local_date
 from app.models import BookingPolicy, BookingSession, Facility, Media, MediaKind, Room, RoomFacility, Store
 from app.services.availability import present_states
-from app.services.price_books import load_price_book
-from app.services.room_rules import RoomRules, load_room, load_store_rooms, policy_of_row
+from app.services.room_rules import RoomRules, policy_of_row
+from app.services.store_config import load_price_book, load_room, load_store_rooms
 from app.services.unit_of_work import session
 
 EARTH_RADIUS_M = 6_371_000

@@ -23,10 +23,11 @@ from app.services.bookings import release_stale_holds
 from app.services.locks import lock_customer
 from app.services.order_lines import lines_of, versioned
 from app.services.orders import find_order
-from app.services.price_books import buyer_of, load_price_book
+from app.services.price_books import buyer_of
 from app.services.proposals import Proposal, describe_proposal, submit, sums_after
 from app.services.quotes import BookingRequest, with_alternatives
-from app.services.room_rules import RoomRules, frozen_policy, load_occupancy, load_room
+from app.services.room_rules import RoomRules, frozen_policy, load_occupancy
+from app.services.store_config import load_price_book, load_room
 from app.services.unit_of_work import session, transactional
 
 Refusal = (RuleRefused, RoomTaken)

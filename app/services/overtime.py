@@ -16,8 +16,8 @@ from app.services.booking_rows import cleaning_of
 from app.services.bookings import release_stale_holds
 from app.services.order_lines import lines_of, versioned, write_lines
 from app.services.order_log import move_order
-from app.services.price_books import load_price_book
-from app.services.room_rules import RoomRules, frozen_policy, load_occupancy, load_room
+from app.services.room_rules import RoomRules, frozen_policy, load_occupancy
+from app.services.store_config import load_price_book, load_room
 from app.services.unit_of_work import session
 
 # Nobody stays longer than this without leaving, so nothing beyond it is looked at.

@@ -43,12 +43,11 @@ _MINE, _CHAIN = "1", "0"
 STORE: Any = bindparam("store", type_=Integer)
 
 
-def load_price_book(store_id: int, *, with_drafts: bool = False) -> PriceBook:
-    """Return the active price rules, the calendar and the active discounts of a store.
+def read_price_book(store_id: int, *, with_drafts: bool = False) -> PriceBook:
+    """Read the active price rules, the calendar and the active discounts of a store from the database.
 
-    One statement, and a second one only where the store has discounts: quotes are asked all the time, and
-    most stores have few days of their own. *with_drafts* takes inactive rules too. The days have no labels,
-    see `load_own_days`.
+    `store_config.load_price_book` keeps what this returns. *with_drafts* takes inactive rules too. The days
+    have no labels, see `load_own_days`.
     """
     statements = _statements(with_drafts)
     rows = session().execute(statements.prices, {"store": store_id}).mappings().all()
@@ -82,7 +81,9 @@ def _statements(with_drafts: bool) -> _Statements:
     has_discounts = select(select(discounts.c.id).where(offered).exists()).scalar_subquery()
     prices = select(rules, _own_days_text().label("own_days"), has_discounts.label("has_discounts"))
     return _Statements(
-        prices.where(rules.c.store_id == STORE, true() if with_drafts else rules.c.is_active),
+        prices.where(rules.c.store_id == STORE, true() if with_drafts else rules.c.is_active).order_by(
+            rules.c.id
+        ),
         select(discounts).where(offered).order_by(discounts.c.id),
     )
 

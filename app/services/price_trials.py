@@ -31,9 +31,10 @@ from app.models import BookingPolicy, BookingSession, Room, Store
 from app.models import DiscountRule as DiscountRow
 from app.models import PriceRule as PriceRuleRow
 from app.services.orders import DEFAULT_ZONE
-from app.services.price_books import load_own_days, load_price_book
+from app.services.price_books import load_own_days, read_price_book
 from app.services.quotes import describe_line
-from app.services.room_rules import RoomRules, load_room
+from app.services.room_rules import RoomRules
+from app.services.store_config import load_room
 from app.services.unit_of_work import session
 
 MAX_DAYS = 7
@@ -71,7 +72,7 @@ def explain(trial: Trial, *, actor: Actor) -> dict[str, Any]:
     """
     room = find_room(trial.room_id, actor=actor)
     span = tried_span(trial, room)
-    book = load_price_book(room.store_id, with_drafts=trial.with_drafts)
+    book = read_price_book(room.store_id, with_drafts=trial.with_drafts)
     own_days = load_own_days(room.store_id)
     found = explain_span(room.priced_room, span, book, session_id=trial.session_id, own_days=own_days)
     return _describe(found, room, span, _drafts(room.store_id) if trial.with_drafts else _Drafts())
@@ -87,7 +88,7 @@ def price_grid(room_id: int, first_on: date, *, with_drafts: bool = False, actor
     room = find_room(room_id, actor=actor)
     if not FIRST_YEAR <= first_on.year <= LAST_YEAR:
         raise InvalidField.of("week_on", _l("This time is out of range."))
-    book = load_price_book(room.store_id, with_drafts=with_drafts)
+    book = read_price_book(room.store_id, with_drafts=with_drafts)
     drafts = _drafts(room.store_id) if with_drafts else _Drafts()
     hours = grid_of_prices(room.priced_room, book, first_on=first_on, days=GRID_DAYS)
     own_days = load_own_days(room.store_id)

@@ -20,8 +20,9 @@ from app.domain.slots import Span, local_date, local_instant, span_of_minutes
 from app.models import BookingSession, Voucher
 from app.services import vouchers
 from app.services.availability import paint_rooms
-from app.services.price_books import buyer_of, load_price_book
-from app.services.room_rules import RoomRules, load_occupancy, load_room, load_store_rooms
+from app.services.price_books import buyer_of
+from app.services.room_rules import RoomRules, load_occupancy
+from app.services.store_config import load_price_book, load_room, load_store_rooms
 from app.services.unit_of_work import session
 
 

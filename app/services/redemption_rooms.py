@@ -13,9 +13,9 @@ from app.domain.slots import Span, floor_minute, span_of_minutes
 from app.domain.voucher_rules import check_use
 from app.models import Voucher
 from app.services import vouchers
-from app.services.price_books import load_price_book
 from app.services.quotes import Offer
-from app.services.room_rules import Occupancy, RoomRules, load_occupancy, load_store_rooms
+from app.services.room_rules import Occupancy, RoomRules, load_occupancy
+from app.services.store_config import load_price_book, load_store_rooms
 
 LOOK_AHEAD = timedelta(hours=24)
 

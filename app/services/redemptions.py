@@ -30,7 +30,7 @@ from app.services.locks import lock_order, lock_rooms
 from app.services.order_log import move_order
 from app.services.redemption_log import Attempt, check_misses, log_attempt
 from app.services.redemption_rooms import free_rooms, offer_room
-from app.services.room_rules import load_room
+from app.services.store_config import load_room
 from app.services.unit_of_work import session, transactional
 
 NONCE_MINUTES = 15

@@ -21,7 +21,8 @@ from app.services.bookings import release_stale_holds
 from app.services.order_log import move_order
 from app.services.orders import find_order
 from app.services.quotes import BookingRequest, with_alternatives
-from app.services.room_rules import RoomRules, load_occupancy, load_room
+from app.services.room_rules import RoomRules, load_occupancy
+from app.services.store_config import load_room
 from app.services.unit_of_work import session, transactional
 
 MOVABLE = (*pending_changes.CHANGEABLE[ChangeKind.CHANGE], OrderStatus.IN_USE)

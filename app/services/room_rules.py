@@ -1,23 +1,21 @@
-"""What decides about a room, loaded in a handful of queries: policy, opening, prices, what occupies it."""
+"""What decides about a room: its policy and opening as the rules need them, and what occupies it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import and_, or_, select
 
 from app.domain import booking_rules as rules
-from app.domain.errors import NotFound
 from app.domain.opening import OpeningRule
 from app.domain.price_rules import PricedRoom, PriceRule
 from app.domain.slots import Span
 from app.domain.states import OCCUPYING_STATES, BookingState
-from app.models import Booking, BookingPolicy, OpeningHours, Room, RoomBlock, RoomType, Store
-from app.models import PriceRule as PriceRuleRow
+from app.models import Booking, RoomBlock
 from app.services.unit_of_work import session
 
 _POLICY_FIELDS = (
@@ -73,72 +71,6 @@ class RoomRules:
 Occupancy = dict[int, tuple[list[rules.BusySpan], list[rules.BlockSpan]]]
 
 
-def load_room(room_id: int) -> RoomRules:
-    """Return the rules of one room that is in service; raises NotFound."""
-    found = _load(Room.id == room_id)
-    if not found:
-        raise NotFound()
-    return found[0]
-
-
-def load_store_rooms(store_id: int) -> list[RoomRules]:
-    """Return the rules of every room of a store that is in service, in the order shown."""
-    return _load(Room.store_id == store_id)
-
-
-def _load(condition: ColumnElement[bool]) -> list[RoomRules]:
-    rows = (
-        session()
-        .execute(
-            select(
-                Room.id,
-                Room.name,
-                Room.room_type_id,
-                Room.cleaning_minutes,
-                RoomType.name.label("room_type"),
-                Store.id.label("store_id"),
-                Store.name.label("store_name"),
-                Store.time_zone,
-            )
-            .join(Store, Store.id == Room.store_id)
-            .join(RoomType, RoomType.id == Room.room_type_id)
-            .where(condition, Room.is_active, Store.is_active)
-            .order_by(Room.position, Room.id)
-        )
-        .all()
-    )
-    if not rows:
-        return []
-    store_id = rows[0].store_id
-    policies = _policies(store_id)
-    opening = load_opening(store_id)
-    return [_room_rules(row, policies, opening) for row in rows]
-
-
-def _room_rules(
-    row: Any, policies: dict[int | None, rules.BookingPolicy], opening: tuple[OpeningRule, ...]
-) -> RoomRules:
-    policy = policies.get(row.id) or policies.get(None) or rules.BookingPolicy()
-    after = max(policy.buffer_after_minutes, row.cleaning_minutes)
-    return RoomRules(
-        room_id=row.id,
-        room_name=row.name,
-        room_type_id=row.room_type_id,
-        room_type=row.room_type,
-        store_id=row.store_id,
-        store_name=row.store_name,
-        tz=ZoneInfo(row.time_zone),
-        policy=replace(policy, buffer_after_minutes=after),
-        opening=opening,
-    )
-
-
-def _policies(store_id: int) -> dict[int | None, rules.BookingPolicy]:
-    table = BookingPolicy.__table__
-    rows = session().execute(select(table).where(table.c.store_id == store_id)).mappings()
-    return {row["room_id"]: policy_of_row(row) for row in rows}
-
-
 def policy_of_row(row: Any) -> rules.BookingPolicy:
     """Return the domain's policy for a mapping with the columns of `booking_policies`."""
     return rules.BookingPolicy(
@@ -161,27 +93,6 @@ def frozen_policy(values: dict[str, Any]) -> rules.BookingPolicy:
 def fee_steps(steps: Iterable[dict[str, Any]]) -> tuple[rules.FeeStep, ...]:
     """Return the domain's steps for their stored form."""
     return tuple(rules.FeeStep(step["minutes_before"], step["fee_percent"]) for step in steps)
-
-
-def load_opening(store_id: int) -> tuple[OpeningRule, ...]:
-    """Return the opening hours of a store."""
-    rows = session().execute(
-        select(
-            OpeningHours.weekday,
-            OpeningHours.on_date,
-            OpeningHours.opens_minute,
-            OpeningHours.closes_minute,
-            OpeningHours.is_closed,
-        ).where(OpeningHours.store_id == store_id)
-    )
-    return tuple(OpeningRule(*row) for row in rows)
-
-
-def load_price_rules(store_id: int) -> list[PriceRule]:
-    """Return the active price rules of a store."""
-    table = PriceRuleRow.__table__
-    rows = session().execute(select(table).where(table.c.store_id == store_id, table.c.is_active)).mappings()
-    return [price_rule_of_row(row) for row in rows]
 
 
 def price_rule_of_row(row: Any) -> PriceRule:

@@ -11,7 +11,8 @@ from app.models import OrderSource
 from app.services.bookings import release_stale_holds, save_order, settle_paid
 from app.services.locks import lock_rooms
 from app.services.quotes import BookingRequest, make_offer, with_alternatives
-from app.services.room_rules import RoomRules, load_room
+from app.services.room_rules import RoomRules
+from app.services.store_config import load_room
 from app.services.unit_of_work import transactional
 
 

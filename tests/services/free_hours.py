@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from app.domain.availability import free_spans
 from app.domain.slots import Span, local_day
 from app.services.availability import paint_rooms
-from app.services.room_rules import load_store_rooms
+from app.services.store_config import load_store_rooms
 
 ZONE = ZoneInfo("Asia/Shanghai")
 

@@ -57,7 +57,7 @@ from app.services import (
     teams,
 )
 from app.services.demo import load_demo
-from app.services.room_rules import load_price_rules, load_room, load_store_rooms
+from app.services.store_config import load_price_book, load_room, load_store_rooms
 from app.services.unit_of_work import session
 from tests.conftest import empty_tables
 from tests.services.free_hours import hours_free
@@ -158,7 +158,7 @@ def test_middle_store_confirms_by_hand_and_sells_sessions_and_a_night_package(de
 def test_every_room_has_other_rates_on_weekends_and_sells_friday_night(demo: Flask, store_id: int) -> None:
     friday = date(2026, 3, 13)
     for room in load_store_rooms(store_id):
-        prices = load_price_rules(store_id)
+        prices = load_price_book(store_id).rules
 
         def total(on: date, hour: int, room=room, prices=prices) -> int:  # type: ignore[no-untyped-def]
             start_at = local_instant(on, hour * 60, ZONE)
@@ -270,7 +270,7 @@ def test_orders_cost_what_the_price_function_says(demo: Flask) -> None:
             continue
         room = load_room(booking.room_id)
         span = Span(booking.start_at, booking.end_at)
-        quote = quote_span(room.priced_room, span, load_price_rules(room.store_id))
+        quote = quote_span(room.priced_room, span, load_price_book(room.store_id).rules)
         assert quote.total_fen == order.total_fen
         assert [line.label for line in quote.lines] == [line.label for line in order.lines]
         compared += 1

@@ -14,7 +14,7 @@ from app.domain.slots import local_date
 from app.extensions import db, metadata, use_scope
 from app.services import walk_ins
 from app.services.demo import load_demo
-from app.services.room_rules import load_store_rooms
+from app.services.store_config import load_store_rooms
 from app.services.unit_of_work import session
 from tests.conftest import empty_tables
 from tests.services.free_hours import ZONE, hours_free

@@ -21,8 +21,8 @@ from app.extensions import db
 from app.models import CalendarDay, DiscountRule
 from app.models import PriceRule as PriceRuleRow
 from app.services import availability, catalog, price_books, quotes, staff_orders
-from app.services.price_books import load_own_days, load_price_book
-from app.services.room_rules import load_room
+from app.services.price_books import load_own_days, read_price_book
+from app.services.store_config import load_room
 from tests import factories
 from tests.domain.test_pricing_properties import hourly_rules, wanted_spans
 from tests.services.counter import refused
@@ -125,14 +125,14 @@ def test_whose_day_counts(
 
 def test_own_day_in_an_unknown_year_ends_the_warning(shop: Shop, holiday_price: PriceRuleRow) -> None:
     far = date(2031, 1, 1)
-    book, room = load_price_book(shop.store.id), load_room(shop.room.id).priced_room
+    book, room = read_price_book(shop.store.id), load_room(shop.room.id).priced_room
     noon = shop.now.replace(year=2031, month=1, day=1)
     wanted = Span(noon, noon + timedelta(hours=2))
 
     assert [warning.detail for warning in book.quote(room, wanted).warnings] == ["2031"]
     assert book.quote(room, wanted).total_fen == 12000
     add_day(far, "holiday")
-    known = load_price_book(shop.store.id).quote(room, wanted)
+    known = read_price_book(shop.store.id).quote(room, wanted)
     assert (known.warnings, known.total_fen) == ((), 18000)
 
 
@@ -148,10 +148,10 @@ def test_prices_and_days_come_in_one_statement_and_discounts_in_a_second(
 ) -> None:
     add_day(TODAY, "holiday")
     with counted() as without:
-        load_price_book(shop.store.id)
+        read_price_book(shop.store.id)
     add_discount(off_percent=10)
     with counted() as with_discount:
-        load_price_book(shop.store.id)
+        read_price_book(shop.store.id)
 
     assert (len(without), len(with_discount)) == (1, 2)
 
@@ -162,7 +162,7 @@ def test_store_without_prices_has_an_empty_book(shop: Shop) -> None:
     empty = factories.make_store()
 
     with counted() as statements:
-        book = load_price_book(empty.id)
+        book = read_price_book(empty.id)
 
     assert (book.rules, book.discounts, len(statements)) == ((), (), 1)
 
@@ -269,7 +269,7 @@ def test_first_order_discount_is_for_a_known_customer(shop: Shop, first_order: D
 
 
 def test_first_order_discount_asks_for_orders_only_where_there_is_one(shop: Shop) -> None:
-    book = load_price_book(shop.store.id)
+    book = read_price_book(shop.store.id)
 
     with counted("orders") as statements:
         assert price_books.buyer_of(book, shop.guest, now=shop.now) == ANYBODY
@@ -345,7 +345,7 @@ def test_stored_rules_price_like_the_rules_themselves(
     db.session.add_all(CalendarDay(on_date=on, kind=kind.value) for on, kind in days.items())
     db.session.commit()
 
-    stored = load_price_book(shop.store.id).quote(room, wanted)
+    stored = read_price_book(shop.store.id).quote(room, wanted)
     plain = quote_span(room, wanted, fixed, calendar=DayCalendar(days))
 
     assert [

@@ -19,7 +19,8 @@ from app.models import BookingSession
 from app.services.demo.campaigns import DemoCampaign
 from app.services.demo.people import Guest
 from app.services.demo.stores import Shops
-from app.services.room_rules import RoomRules, load_store_rooms
+from app.services.room_rules import RoomRules
+from app.services.store_config import load_store_rooms
 from app.services.unit_of_work import session
 
 HISTORY_DAYS = 90

@@ -20,7 +20,7 @@ from app.services.demo.calendar import Visit, Way
 from app.services.demo.ledger import Draft, number
 from app.services.demo.vouchers import VoucherDraft
 from app.services.quotes import describe_policy
-from app.services.room_rules import load_price_rules
+from app.services.store_config import load_price_book
 
 Step = tuple[datetime, Callable[[datetime], None]]
 
@@ -75,7 +75,8 @@ class Desk:
 def open_desk(now: datetime, staff: list[Actor], visits: list[Visit]) -> Desk:
     """Return the desk with the prices of every store and the frozen policy of every room."""
     rooms = {visit.room.room_id: visit.room for visit in visits}
-    prices = {store_id: load_price_rules(store_id) for store_id in {room.store_id for room in rooms.values()}}
+    stores = {room.store_id for room in rooms.values()}
+    prices = {store_id: list(load_price_book(store_id).rules) for store_id in stores}
     policies = {room_id: describe_policy(room.policy) for room_id, room in rooms.items()}
     return Desk(now, staff, prices, policies)
 
