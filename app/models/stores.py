@@ -35,7 +35,7 @@ class Store(Versioned, StoreScoped, Base):
     transport: Mapped[str] = mapped_column(Text, default="")
     logo_url: Mapped[str | None] = mapped_column(String(300))
     is_active: Mapped[bool] = mapped_column(Boolean, default=True)
-    # Renewed by triggers whenever anything that configures the store changes (migration 0006).
+    # Renewed by triggers whenever anything that configures the store changes (migration 0007).
     config_version: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
 
     opening_hours: Mapped[list[OpeningHours]] = relationship(

@@ -5,7 +5,7 @@ with their effective policies, opening hours and special days, sessions, and the
 discounts, the owner's calendar). Bookings and blocks are no part of it.
 
 `stores.config_version` is renewed by triggers in the transaction of every change, whoever writes (migration
-0006). Each read asks for it, so a change counts at once in every process; versions are random and never come
+0007). Each read asks for it, so a change counts at once in every process; versions are random and never come
 again, so what a transaction saw before it was rolled back is never taken for something else. With a warm
 cache each of these costs one statement, with a cold one some seven more:
 

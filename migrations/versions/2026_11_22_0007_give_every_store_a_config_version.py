@@ -7,8 +7,8 @@ else. A migration that rebuilds one of these tables on SQLite (batch mode) drops
 
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
