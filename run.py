@@ -143,7 +143,9 @@ def start_services(supervisor: Supervisor, plan: Plan) -> None:
         data = plan.folder / "sandbox"
         command = python("-m", "sandbox", "--port", str(plan.sandbox_port), "--data-dir", str(data))
         add(supervisor, plan, "sandbox", command)
-        supervisor.wait_for((data / "credentials.json").exists, 30, "The sandbox has made no credentials")
+        # It answers once its credentials are written, also those of a service that is new to its folder.
+        health = f"http://127.0.0.1:{plan.sandbox_port}/_control/health"
+        supervisor.wait_for(lambda: answers_ok(health), 30, "The sandbox does not answer")
 
 
 def set_up(supervisor: Supervisor, plan: Plan) -> None:

@@ -6,7 +6,8 @@ import json
 import os
 import secrets
 import string
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -38,19 +39,61 @@ class KeyRing:
     certificate_private_key: str
     certificate: str
     certificate_serial_no: str
+    # What further services keep on their side, by the name of their credentials.
+    services: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
-def open_key_ring(data_dir: Path, now: datetime) -> KeyRing:
-    """Read the keys of *data_dir*, or make all of them when either file is missing."""
+@dataclass(frozen=True)
+class ServiceKeys:
+    """What a further service keeps on its side, and what its merchant copies from its console."""
+
+    kept: dict[str, str]
+    given: dict[str, str]
+
+
+def open_key_ring(
+    data_dir: Path, now: datetime, makers: Mapping[str, Callable[[datetime], ServiceKeys]]
+) -> KeyRing:
+    """Read the keys of *data_dir*, or make all of them when either file is missing.
+
+    *makers* make those of further services, also of one that joins later, by the name of its credentials.
+    """
     keys_path, credentials_path = data_dir / KEYS_FILE, data_dir / CREDENTIALS_FILE
-    if keys_path.exists() and credentials_path.exists():
-        return KeyRing(**json.loads(keys_path.read_text("utf-8")))
-    merchant_key = _new_key()
-    ring = _make_key_ring(merchant_key, now)
-    _write_private(keys_path, asdict(ring))
-    # Written last, so that a reader who sees it can rely on the keys being there.
-    _write_private(credentials_path, merchant_credentials(ring, _private_pem(merchant_key)))
+    is_new = not (keys_path.exists() and credentials_path.exists())
+    if is_new:
+        merchant_key = new_key()
+        ring = _make_key_ring(merchant_key, now)
+        credentials = merchant_credentials(ring, private_pem(merchant_key))
+    else:
+        ring = KeyRing(**json.loads(keys_path.read_text("utf-8")))
+        credentials = json.loads(credentials_path.read_text("utf-8"))
+    missing = [name for name in makers if name not in ring.services or name not in credentials]
+    for name in missing:
+        made = makers[name](now)
+        ring.services[name], credentials[name] = made.kept, made.given
+    if missing or is_new:
+        _write_private(keys_path, asdict(ring))
+        # Written last, so that a reader who sees it can rely on the keys being there.
+        _write_private(credentials_path, credentials)
     return ring
+
+
+def new_alipay_keys(_now: datetime) -> ServiceKeys:
+    """Make an application of a merchant of Alipay, and the key with which Alipay signs."""
+    app_key, alipay_key = new_key(), new_key()
+    names = {"app_id": "2021" + _random(string.digits, 12), "seller_id": "2088" + _random(string.digits, 12)}
+    return ServiceKeys(
+        kept=names
+        | {
+            "app_public_key": _public_pem(app_key.public_key()),
+            "alipay_private_key": private_pem(alipay_key),
+        },
+        given=names
+        | {
+            "app_private_key": private_pem(app_key),
+            "alipay_public_key": _public_pem(alipay_key.public_key()),
+        },
+    )
 
 
 def merchant_credentials(ring: KeyRing, merchant_private_key: str) -> dict[str, dict[str, str]]:
@@ -76,7 +119,7 @@ def public_pem(private_pem: str) -> str:
 
 
 def _make_key_ring(merchant_key: rsa.RSAPrivateKey, now: datetime) -> KeyRing:
-    platform_key, certificate_key = _new_key(), _new_key()
+    platform_key, certificate_key = new_key(), new_key()
     certificate = _certificate(certificate_key, now)
     return KeyRing(
         app_id="wx" + secrets.token_hex(8),
@@ -86,8 +129,8 @@ def _make_key_ring(merchant_key: rsa.RSAPrivateKey, now: datetime) -> KeyRing:
         merchant_public_key=_public_pem(merchant_key.public_key()),
         api_v3_key=_random(ALPHANUMERIC, 32),
         public_key_id="PUB_KEY_ID_01" + _random(string.digits, 32),
-        platform_private_key=_private_pem(platform_key),
-        certificate_private_key=_private_pem(certificate_key),
+        platform_private_key=private_pem(platform_key),
+        certificate_private_key=private_pem(certificate_key),
         certificate=certificate.public_bytes(serialization.Encoding.PEM).decode(),
         certificate_serial_no=f"{certificate.serial_number:040X}",
     )
@@ -107,11 +150,13 @@ def _certificate(key: rsa.RSAPrivateKey, now: datetime) -> x509.Certificate:
     )
 
 
-def _new_key() -> rsa.RSAPrivateKey:
+def new_key() -> rsa.RSAPrivateKey:
+    """Return a new key of 2048 bits."""
     return rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
 
-def _private_pem(key: rsa.RSAPrivateKey) -> str:
+def private_pem(key: rsa.RSAPrivateKey) -> str:
+    """Return a private key as PEM."""
     # wechatpayv3 accepts PKCS8 only.
     encoding, layout = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
     return key.private_bytes(encoding, layout, serialization.NoEncryption()).decode()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import logging
 import socket
 from collections.abc import Callable
@@ -27,7 +26,7 @@ COPIES_AT_A_TIME = 8
 
 @dataclass
 class Notification:
-    """One callback; every retry and every repetition sends the same body.
+    """One callback; every retry and every repetition is made from the same body.
 
     key: what it is about, unique (for example wechat:payment:<number>:<event>); operation: payment or refund;
     status: HTTP status of the last answer, 0 when there was none.
@@ -62,12 +61,16 @@ NOT_SENT = Delivery(delivered=False, status=0, fate="not_sent")
 
 @dataclass(frozen=True)
 class CallbackFormat:
-    """How one service signs callbacks, which answers end them, and when it tries again (seconds)."""
+    """How one service signs callbacks, which answers end them, and when it tries again (seconds).
+
+    `render` makes what is sent from the body that is kept, for services that stamp each sending anew.
+    """
 
     target: str
     headers: Callable[[bytes], dict[str, str]]
     is_accepted: Callable[[int, bytes], bool]
     schedule: tuple[int, ...] = ()
+    render: Callable[[str], bytes] = str.encode
 
 
 class Notifier:
@@ -176,7 +179,7 @@ class Notifier:
             log.warning("A callback to %s was not sent: only this machine is called.", notification.url)
             return 0, False
         callback_format = self._formats[notification.channel]
-        body = notification.body.encode()
+        body = callback_format.render(notification.body)
         headers = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "Mozilla/4.0"}
         return self._call(notification.url, body, headers | callback_format.headers(body), callback_format)
 
@@ -201,12 +204,12 @@ class Notifier:
             return 0, False
         return response.status_code, callback_format.is_accepted(response.status_code, answer)
 
-    def post_raw(self, url: str, body: dict[str, object], headers: dict[str, str]) -> Delivery:
+    def post_raw(self, url: str, body: bytes, headers: dict[str, str]) -> Delivery:
         """Send a body that is no notification, once and without retries; for signature probes."""
         if not is_this_machine(url):
             return NOT_SENT
         accept_2xx = CallbackFormat("", lambda _: {}, lambda status, _: 200 <= status < 300)
-        status, is_accepted = self._call(url, json.dumps(body).encode(), headers, accept_2xx)
+        status, is_accepted = self._call(url, body, headers, accept_2xx)
         return Delivery(is_accepted, status, "delivered" if is_accepted else "refused")
 
     def _save(self, notification: Notification) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from sandbox.clock import Clock, utc_now
 from sandbox.faults import Faults, Targets
-from sandbox.keys import open_key_ring
+from sandbox.keys import new_alipay_keys, open_key_ring
 from sandbox.notifier import Notifier
 from sandbox.services import Context, PaymentChannel, Service
 from sandbox.settings import Settings
@@ -17,6 +17,8 @@ from sandbox.wechat_pay import WeChatPay
 
 # A further service is one module and one entry here.
 SERVICES: tuple[Callable[[Context], Service], ...] = (WeChat, WeChatPay)
+# What makes the keys of a service beside WeChat's, by the name of its credentials.
+KEY_MAKERS = {"alipay": new_alipay_keys}
 
 
 class Sandbox:
@@ -24,7 +26,7 @@ class Sandbox:
 
     def __init__(self, settings: Settings, clock: Clock = utc_now) -> None:
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        ring = open_key_ring(settings.data_dir, clock())
+        ring = open_key_ring(settings.data_dir, clock(), KEY_MAKERS)
         self.settings = settings
         self.store = Store(settings.data_dir / "state.db")
         self.faults = Faults(self.store)

@@ -233,7 +233,7 @@ class WeChatPayControl:
         payment = _found(self._payments.find(out_trade_no))
         if payment.notify_url is None:
             return NOT_SENT.as_dict()
-        body = self._body("payment", "TRANSACTION.SUCCESS", self._payments.view(payment))
+        body = json.dumps(self._body("payment", "TRANSACTION.SUCCESS", self._payments.view(payment))).encode()
         headers = self._signer.headers(b"", platform_serial(self._context))
         headers["Wechatpay-Signature"] = "WECHATPAY/SIGNTEST/" + headers["Wechatpay-Signature"]
         return self._context.notifier.post_raw(payment.notify_url, body, headers).as_dict()
