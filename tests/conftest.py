@@ -22,7 +22,10 @@ from tests import servers
 
 # Filled once by the back office; emptying them would cost every test a second.
 KEPT_TABLES = frozenset(
-    {"ab_permission", "ab_view_menu", "ab_permission_view", "ab_role", "ab_permission_view_role"}
+    {
+        *("ab_permission", "ab_view_menu", "ab_permission_view", "ab_role", "ab_permission_view_role"),
+        "role_offers",
+    }
 )
 
 

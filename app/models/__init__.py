@@ -12,7 +12,7 @@ from app.models.orders import Order, OrderEvent, OrderLine, OrderSource
 from app.models.payments import ChannelCredential, Payment, PaymentCallback, Refund
 from app.models.pricing import BookingPolicy, BookingSession, DayKind, PriceKind, PriceRule, PriceScope
 from app.models.rooms import Facility, Room, RoomBlock, RoomFacility, RoomType
-from app.models.staff import Staff
+from app.models.staff import RoleOffer, Staff
 from app.models.stores import Media, MediaKind, OpeningHours, Store
 from app.models.vouchers import Redemption, RedemptionAttempt, Voucher
 
@@ -56,6 +56,7 @@ __all__ = [
     "Redemption",
     "RedemptionAttempt",
     "Refund",
+    "RoleOffer",
     "Room",
     "RoomBlock",
     "RoomFacility",

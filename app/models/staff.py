@@ -1,12 +1,13 @@
-"""Members of staff: FAB's users, with the stores they work in."""
+"""Members of staff: FAB's users with the stores they work in, and what their roles were offered."""
 
 from __future__ import annotations
 
 from flask_appbuilder.security.sqla.models import PermissionView, Role, User
-from sqlalchemy import Column, ForeignKey, Table
-from sqlalchemy.orm import Mapped, relationship
+from sqlalchemy import Column, ForeignKey, String, Table, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.extensions import metadata
+from app.models.base import Base
 from app.models.stores import Store
 
 staff_stores = Table(
@@ -33,4 +34,15 @@ class Staff(User):
         return self.get_full_name() or self.username
 
 
-__all__ = ["PermissionView", "Role", "Staff", "staff_stores"]
+class RoleOffer(Base):
+    """A permission that a shipped role was given once; whether it still has it is for the owner to say."""
+
+    __tablename__ = "role_offers"
+    __table_args__ = (UniqueConstraint("role", "screen", "permission"),)
+
+    role: Mapped[str] = mapped_column(String(64))
+    screen: Mapped[str] = mapped_column(String(64))
+    permission: Mapped[str] = mapped_column(String(64))
+
+
+__all__ = ["PermissionView", "Role", "RoleOffer", "Staff", "staff_stores"]

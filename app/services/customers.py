@@ -165,6 +165,39 @@ def _save_phone(number: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
     return _describe(customer)
 
 
+@transactional
+def set_blacklist(
+    customer_id: int, *, is_blacklisted: bool, reason: str, actor: Actor, now: datetime
+) -> None:
+    """Bar a customer from booking in every store, or end that; what is booked already stays.
+
+    Raises Forbidden for customers, NotFound, InvalidField without a reason.
+    """
+    if not actor.is_staff:
+        raise Forbidden()
+    customer = _load(customer_id)
+    if not reason.strip():
+        raise InvalidField.of("reason", _l("Please give a reason."))
+    before = _barred(customer)
+    customer.is_blacklisted = is_blacklisted
+    customer.blacklist_reason = reason.strip()[:200] if is_blacklisted else ""
+    if before != _barred(customer):
+        record_change(
+            actor=actor,
+            action="customer.blacklist" if is_blacklisted else "customer.unblacklist",
+            entity="customer",
+            entity_id=customer.id,
+            before=before,
+            after=_barred(customer),
+            reason=reason.strip(),
+            now=now,
+        )
+
+
+def _barred(customer: Customer) -> dict[str, Any]:
+    return {"is_blacklisted": customer.is_blacklisted, "blacklist_reason": customer.blacklist_reason}
+
+
 def mask_phone(number: str | None) -> str | None:
     """Return a phone number with its middle hidden: 138****8000."""
     return None if number is None else f"{number[:-8]}****{number[-4:]}"

@@ -1,4 +1,4 @@
-"""The roles that the product ships: seeded once, then the owner's to edit."""
+"""The roles that the product ships: given once, then the owner's to edit."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from datetime import datetime
 from sqlalchemy import select
 
 from app.domain.actor import SYSTEM
-from app.models.staff import PermissionView, Role
+from app.models.staff import PermissionView, Role, RoleOffer
 from app.services.audit import record_change
+from app.services.inserts import insert_into
 from app.services.unit_of_work import session, transactional
 
 READ, WRITE, DELETE, EXPORT = "can_read", "can_write", "can_delete", "can_export"
 ALL = (READ, WRITE, DELETE, EXPORT)
 LOOK = (READ, EXPORT)
+
+# A permission and the screen that it is for.
+Grant = tuple[str, str]
 
 # Screens that come with a menu entry: (menu category, entry).
 MENU = {
@@ -47,7 +51,7 @@ MENU = {
     "AuditEntryView": ("administration", "audit"),
 }
 DESK = {"RedemptionDeskView": (READ, WRITE), "WalkInView": (READ, WRITE)}
-ORDERS = {"OrderView": (READ, EXPORT, "can_act")}
+ORDERS = {"OrderView": (READ, EXPORT, "can_act", "can_adjust")}
 GROUP_BUY_RECORDS = dict.fromkeys(("VoucherView", "RedemptionView", "TeamView"), LOOK)
 MONEY = dict.fromkeys(("PaymentView", "RefundView"), LOOK)
 PLACES = dict.fromkeys(
@@ -73,7 +77,7 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "FacilityView": (READ, WRITE),
         "RoomTypeView": (READ,),
         "CampaignView": (*ALL, "can_publish", "can_pause", "can_end"),
-        "CustomerView": LOOK,
+        "CustomerView": (*LOOK, "can_blacklist"),
         "NotificationView": (READ, EXPORT, "can_resend"),
         "NotificationTemplateView": (READ,),
         "AuditEntryView": LOOK,
@@ -112,23 +116,55 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
 
 @transactional
 def sync_roles(*, now: datetime) -> None:
-    """Create the roles that are missing with their permissions; roles that exist are the owner's and stay.
+    """Create the shipped roles that are missing, and give those that exist what this version ships anew.
 
-    The permissions themselves are created by the framework before this runs.
+    Each permission is offered to a role once: what the owner has taken away does not come back, and what the
+    owner has added stays. The permissions themselves are created by the framework before this runs.
     """
     rows = session().scalars(select(PermissionView)).all()
     known = {(row.permission.name, row.view_menu.name): row for row in rows}
-    existing = set(session().scalars(select(Role.name)).all())
+    roles = {role.name: role for role in session().scalars(select(Role).where(Role.name.in_(ROLES)))}
     for name, screens in ROLES.items():
-        if name not in existing:
-            wanted = _grants(screens)
-            session().add(Role(name=name, permissions=[known[pair] for pair in wanted if pair in known]))
-            record_change(
-                actor=SYSTEM, action="create", entity="ab_role", entity_id=name, after={"name": name}, now=now
-            )
+        role = roles.get(name) or Role(name=name)
+        offered = _offers_of(name) if name in roles else set()
+        fresh = [pair for pair in _grants(screens) if pair in known and pair not in offered]
+        wanted = fresh + _menus_of({screen for _, screen in fresh} - {screen for _, screen in offered})
+        added = [pair for pair in wanted if pair in known and known[pair] not in role.permissions]
+        role.permissions.extend(known[pair] for pair in added)
+        session().add(role)
+        _remember(name, fresh)
+        if name not in roles or added:
+            _record(name, added, is_new=name not in roles, now=now)
 
 
-def _grants(screens: dict[str, tuple[str, ...]]) -> list[tuple[str, str]]:
-    grants = [(permission, screen) for screen, permissions in screens.items() for permission in permissions]
+def _grants(screens: dict[str, tuple[str, ...]]) -> list[Grant]:
+    return [(permission, screen) for screen, permissions in screens.items() for permission in permissions]
+
+
+def _menus_of(screens: set[str]) -> list[Grant]:
+    """The menu entries of screens that a role did not have to do with before."""
     menus = {entry for screen in screens for entry in MENU.get(screen, ())}
-    return grants + [("menu_access", name) for name in sorted(menus)]
+    return [("menu_access", name) for name in sorted(menus)]
+
+
+def _offers_of(role: str) -> set[Grant]:
+    rows = session().execute(select(RoleOffer.permission, RoleOffer.screen).where(RoleOffer.role == role))
+    return {(row.permission, row.screen) for row in rows}
+
+
+def _remember(role: str, grants: list[Grant]) -> None:
+    for permission, screen in grants:
+        values = {"role": role, "screen": screen, "permission": permission}
+        session().execute(insert_into(RoleOffer).values(**values).on_conflict_do_nothing())
+
+
+def _record(name: str, added: list[Grant], *, is_new: bool, now: datetime) -> None:
+    after = {"name": name} if is_new else {"permissions": [f"{screen}: {what}" for what, screen in added]}
+    record_change(
+        actor=SYSTEM,
+        action="create" if is_new else "update",
+        entity="ab_role",
+        entity_id=name,
+        after=after,
+        now=now,
+    )

@@ -87,6 +87,18 @@ def retry_seconds(data: dict[str, Any] | None) -> int:
     return int((data or {}).get("retry_after_seconds", RETRY_SECONDS))
 
 
+def refusal_text(error: DomainError) -> str:
+    """Return a refusal as one sentence, with what is wrong with the fields."""
+    details = [str(text) for texts in (error.errors or {}).values() for text in texts]
+    return " ".join(details) or str(error.message)
+
+
+def told_refusal(body: dict[str, Any]) -> str:
+    """Return what a problem document says as one sentence, as `refusal_text` does for its refusal."""
+    details = [text for texts in (body["errors"] or {}).values() for text in texts]
+    return " ".join(details) or str(body["detail"])
+
+
 def posted_values() -> dict[str, Any]:
     """Return the fields of a posted form or JSON object; raises Malformed, also for unstorable text."""
     body = request.get_json(silent=True) if request.is_json else request.form.to_dict()

@@ -26,6 +26,9 @@ ACTIONS: dict[str, Any] = {
     "change_password": _l("Password changed"),
     "register_credentials": _l("Credentials registered"),
     "customer_session.revoke": _l("Login ended"),
+    "customer.blacklist": _l("Blacklisted"),
+    "customer.unblacklist": _l("Taken off the blacklist"),
+    "adjust": _l("Price adjusted"),
 }
 ENTITIES: dict[str, Any] = {
     "channel": _l("Payment channel"),

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import abort, flash, redirect, url_for
+from flask_appbuilder import expose, has_access
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from app.domain.clock import utc_now
+from app.domain.errors import DomainError
 from app.domain.notices import NOTICES, VARIABLES
 from app.models import AuditEntry, Customer, Notification, NotificationTemplate
-from app.services import notification_delivery
+from app.services import customers, notification_delivery
 from app.views import audit_words
+from app.views.answers import json_answer, posted_values, problem, refusal_text, wants_json
 from app.views.base import KitInterface, LedgerView, ReferenceView, action
 from app.views.kit.converter import required
 from app.views.kit.current import current_actor
@@ -151,6 +156,35 @@ class CustomerView(LedgerView):
     quick_search_hint = _l("Nickname")
     order_columns = ["nickname", "created_at", "last_login_at"]
     base_order = ("created_at", "desc")
+    show_template = "pages/customer.html"
+    method_permission_name = {"set_blacklist": "blacklist"}
+
+    def _get_show_widget(self, pk: Any, item: Any, show_fieldsets: Any = None) -> dict[str, Any]:
+        widgets: dict[str, Any] = super()._get_show_widget(pk, item, show_fieldsets)
+        return widgets | {"customer": item}
+
+    @expose("/<int:customer_id>/blacklist", methods=["POST"])
+    @has_access
+    def set_blacklist(self, customer_id: int) -> Any:
+        """Bar a customer from booking, or let them book again (`is_blacklisted` empty); with a reason."""
+        values = posted_values()
+        try:
+            customers.set_blacklist(
+                customer_id,
+                is_blacklisted=str(values.get("is_blacklisted") or "").lower() in ("1", "true"),
+                reason=str(values.get("reason") or ""),
+                actor=current_actor(),
+                now=utc_now(),
+            )
+        except DomainError as refusal:
+            if wants_json() or refusal.status == 404:
+                return problem(refusal) if wants_json() else abort(404)
+            flash(refusal_text(refusal), "danger")
+        else:
+            if wants_json():
+                return json_answer({})
+            flash(_("Done."), "success")
+        return redirect(url_for("CustomerView.show", pk=customer_id))
 
 
 class AuditEntryView(LedgerView):

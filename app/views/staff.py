@@ -44,6 +44,8 @@ PERMISSION_NAMES: dict[str, Any] = {
     "can_delete": _l("Delete"),
     "can_export": _l("Export"),
     "can_act": _l("Carry out next actions"),
+    "can_adjust": _l("Adjust the price"),
+    "can_blacklist": _l("Blacklist"),
     "can_reverse": _l("Reverse"),
     "can_publish": _l("Publish"),
     "can_pause": _l("Pause"),
