@@ -41,6 +41,7 @@ EVENT_LABELS: dict[str, Any] = {
     "redeem": _l("Voucher redeemed"),
     "reverse": _l("Redemption reversed"),
     "door_failed": _l("Door did not answer"),
+    "door_opened": _l("Door opened"),
 }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, select
 
 from app.domain import booking_rules as rules
@@ -31,6 +32,7 @@ from app.services.store_config import load_price_book, load_room
 from app.services.unit_of_work import session, transactional
 
 Refusal = (RuleRefused, RoomTaken)
+NOTHING_WAITS = _l("No change waits for its payment.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,26 @@ def _change(
     pending_changes.drop_pending(order, actor=actor, now=now)
     proposal = _propose(order, booking, request, actor=actor, now=now)
     return describe_change(submit(order, booking, proposal, reason=reason, actor=actor, now=now))
+
+
+def drop_change(no: str, *, reason: str = "", actor: Actor, now: datetime) -> None:
+    """Give up the change that waits for its payment: the booking stays as it is, what was held is free.
+
+    An open payment is closed at the service first; one that has been paid in the meantime makes the change
+    real. Raises NotFound, InvalidTransition when no change waits.
+    """
+    order_id = find_order(no, actor=actor)
+    close_pending_payments(order_id, now=now)
+    _drop(order_id, reason=reason, actor=actor, now=now)
+
+
+@transactional
+def _drop(order_id: int, *, reason: str, actor: Actor, now: datetime) -> None:
+    order, _booking = lock_booking(order_id)
+    if pending_changes.pending_of(order) is None:
+        data = {"event": "drop", "status": str(order.status)}
+        raise InvalidTransition(NOTHING_WAITS, data=data)
+    pending_changes.drop_pending(order, actor=actor, now=now, reason=reason)
 
 
 def describe_change(change: OrderChange) -> dict[str, Any]:

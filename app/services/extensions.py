@@ -73,11 +73,20 @@ def extend_order(
 
 def add_minutes(no: str, minutes: int, *, reason: str = "", actor: Actor, now: datetime) -> dict[str, Any]:
     """Extend a booking by *minutes* from where its time ends; see `extend_order`. Raises InvalidField."""
+    end_at = _end_after(no, minutes, actor=actor, now=now)
+    return extend_order(no, end_at, reason=reason, actor=actor, now=now)
+
+
+def preview_minutes(no: str, minutes: int, *, actor: Actor, now: datetime) -> dict[str, Any]:
+    """Return what `add_minutes` would cost; see `preview_extension`. Raises InvalidField."""
+    return preview_extension(no, _end_after(no, minutes, actor=actor, now=now), actor=actor, now=now)
+
+
+def _end_after(no: str, minutes: int, *, actor: Actor, now: datetime) -> datetime:
     if not 0 < minutes <= overtime_rules.MOST_MINUTES:
         raise InvalidField.of("minutes", _l("From 1 to 720 minutes."))
     order = session().get_one(Order, find_order(no, actor=actor), populate_existing=True)
-    from_at = _charged_until(order, booking_of(order), now=now)
-    return extend_order(no, from_at + timedelta(minutes=minutes), reason=reason, actor=actor, now=now)
+    return _charged_until(order, booking_of(order), now=now) + timedelta(minutes=minutes)
 
 
 @transactional

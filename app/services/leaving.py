@@ -27,25 +27,26 @@ def give_back_unused(order: Order, booking: Booking, *, actor: Actor, now: datet
 
     The caller holds the locks of the room and the order, and completes it afterwards.
     """
+    amount_fen = unused_amount(order, booking, now=now)
+    if amount_fen <= 0:
+        return 0
+    line = QuoteLine(LineKind.ADJUSTMENT, UNUSED_TIME, -amount_fen)
+    _set_sums(order, write_lines(order, [*lines_of(order), line]))
+    record_event(order, "unused_time", actor=actor, now=now, data={"amount_fen": amount_fen})
+    refunds.refund_order(order, amount_fen, reason="left early", actor=actor, now=now)
+    return amount_fen
+
+
+def unused_amount(order: Order, booking: Booking, *, now: datetime) -> int:
+    """Return in fen what comes back for unused time if the guests left at this moment."""
     if booking.overtime_from_at is not None or now >= booking.end_at:
         return 0
     left_at = (
         max(floor_minute(now) + MINUTE, booking.start_at) if now > booking.start_at else booking.start_at
     )
-    lines = lines_of(order)
     span = Span(booking.start_at, booking.end_at)
-    amount_fen = min(
-        unused_fen(lines, span, left_at, frozen_policy(order.policy)),
-        refunds.refundable_fen(order),
-        order.total_fen,
-    )
-    if amount_fen <= 0:
-        return 0
-    line = QuoteLine(LineKind.ADJUSTMENT, UNUSED_TIME, -amount_fen)
-    _set_sums(order, write_lines(order, [*lines, line]))
-    record_event(order, "unused_time", actor=actor, now=now, data={"amount_fen": amount_fen})
-    refunds.refund_order(order, amount_fen, reason="left early", actor=actor, now=now)
-    return amount_fen
+    worth_fen = unused_fen(lines_of(order), span, left_at, frozen_policy(order.policy))
+    return max(0, min(worth_fen, refunds.refundable_fen(order), order.total_fen))
 
 
 def _set_sums(order: Order, sums: dict[str, int]) -> None:

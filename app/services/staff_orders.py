@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,11 +15,20 @@ from sqlalchemy.orm import selectinload
 from app.domain.actor import Actor
 from app.domain.errors import InvalidField, NotFound
 from app.domain.states import OrderKind, OrderStatus, VoucherStatus
-from app.models import Booking, Notification, Order
-from app.services import adjustments, cancellations, extensions, payments, room_moves, stays
+from app.models import Booking, Notification, Order, OrderChange, Room
+from app.services import (
+    adjustments,
+    cancellations,
+    changes,
+    extensions,
+    payments,
+    room_moves,
+    stay_previews,
+    stays,
+)
 from app.services.dues import open_due
 from app.services.order_actions import refuse_extension
-from app.services.orders import describe_order, find_order
+from app.services.orders import describe_order, find_order, waiting_change
 from app.services.redemptions import mask_name
 from app.services.unit_of_work import session
 
@@ -37,7 +48,7 @@ def get_order_page(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
             selectinload(Order.payments),
             selectinload(Order.refunds),
             selectinload(Order.vouchers),
-            selectinload(Order.changes),
+            selectinload(Order.changes).joinedload(OrderChange.room),
             selectinload(Order.bookings).joinedload(Booking.room),
         ],
     )
@@ -52,8 +63,11 @@ def get_order_page(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
         shown["status"], shown["channel"] = row.status, row.channel
     for shown, refund in zip(page["refunds"], order.refunds, strict=True):
         shown["status"] = refund.status
+    for line, kept in zip(page["lines"], order.lines, strict=True):
+        line["rule_version"] = kept.rule_version
     page["campaign"] = str(order.campaign) if order.campaign else None
     page["events"] = [_event(event) for event in order.events]
+    page["room_names"] = _room_names(order)
     page["vouchers"] = [_voucher(voucher) for voucher in page["vouchers"]]
     page["notices"] = _notices(order)
     page["actions"] = staff_actions(order, now=now)
@@ -61,7 +75,28 @@ def get_order_page(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
     page["cancel_preview"] = None
     if order.paid_fen and any(each["name"] == "cancel" and each["allowed"] for each in page["actions"]):
         page["cancel_preview"] = cancellations.preview_cancel(no, actor=actor, now=now)
-    return page
+    return page | _stay_facts(order, now=now)
+
+
+def _stay_facts(order: Order, *, now: datetime) -> dict[str, Any]:
+    """What only bookings have: deadlines, what leaving means now, who follows, and a door that is silent."""
+    facts: dict[str, Any] = dict.fromkeys(("confirm_by_at", "check_out_preview", "ahead", "door_failed_at"))
+    booking = order.bookings[-1] if order.bookings else None
+    if order.status is OrderStatus.PAID:
+        facts["confirm_by_at"] = order.confirm_by_at
+    if booking is None or order.status not in (OrderStatus.AWAITING_USE, OrderStatus.IN_USE):
+        return facts
+    facts["ahead"] = stay_previews.describe_ahead(booking, now=now)
+    if order.status is OrderStatus.IN_USE:
+        facts["check_out_preview"] = stay_previews.preview_check_out(order, booking, now=now)
+        facts["door_failed_at"] = _door_failed_at(order)
+    return facts
+
+
+def _door_failed_at(order: Order) -> datetime | None:
+    """When the door did not answer, unless it was opened since."""
+    last = next((each for each in reversed(order.events) if each.event.startswith("door_")), None)
+    return last.at if last is not None and last.event == "door_failed" else None
 
 
 def _voucher(voucher: dict[str, Any]) -> dict[str, Any]:
@@ -80,6 +115,16 @@ def _event(event: Any) -> dict[str, Any]:
         "reason": event.reason,
         "data": event.data,
     }
+
+
+def _room_names(order: Order) -> dict[str, str]:
+    """The names of the rooms that the order's events speak of, by their ids."""
+    places = [(event.data or {}).get(name) for event in order.events for name in ("from", "to")]
+    ids = {int(place["room_id"]) for place in places if isinstance(place, dict)}
+    if not ids:
+        return {}
+    rows = session().execute(select(Room.id, Room.name).where(Room.id.in_(ids)))
+    return {str(row.id): row.name for row in rows}
 
 
 def _notices(order: Order) -> list[dict[str, Any]]:
@@ -102,15 +147,18 @@ def staff_actions(order: Order, *, now: datetime) -> list[dict[str, Any]]:
     """Return what staff may do next, each with the reason when it is refused."""
     checks = [("cancel", None if _is_cancellable(order) else _l("This order cannot be cancelled any more."))]
     if order.kind is OrderKind.BOOKING:
-        is_paid = order.status is OrderStatus.PAID
+        is_paid, is_in_use = order.status is OrderStatus.PAID, order.status is OrderStatus.IN_USE
+        not_paid, not_in_use = _l("Only paid bookings wait for confirmation."), _l("The room is not in use.")
         checks = [
-            ("confirm", None if is_paid else _l("Only paid bookings wait for confirmation.")),
-            ("refuse", None if is_paid else _l("Only paid bookings wait for confirmation.")),
-            ("take_payment", None if _owes(order, now) else _l("Nothing is to be paid.")),
+            ("confirm", None if is_paid else not_paid),
+            ("refuse", None if is_paid else not_paid),
+            ("take_payment", None if open_due(order, now=now) else _l("Nothing is to be paid.")),
             ("check_in", _refuse_check_in(order, now)),
-            ("check_out", None if order.status is OrderStatus.IN_USE else _l("The room is not in use.")),
+            ("check_out", None if is_in_use else not_in_use),
+            ("open_door", None if is_in_use else not_in_use),
             ("move", room_moves.refuse_move(order)),
             ("add_minutes", _refuse_minutes(order, now)),
+            ("drop_change", None if waiting_change(order, now=now) else changes.NOTHING_WAITS),
             ("adjust", adjustments.refuse_adjust(order, now)),
             *checks,
         ]
@@ -121,10 +169,6 @@ def _is_cancellable(order: Order) -> bool:
     if order.kind is OrderKind.GROUP_BUY:
         return order.status is OrderStatus.PENDING_PAYMENT
     return order.status in CANCELLABLE
-
-
-def _owes(order: Order, now: datetime) -> bool:
-    return open_due(order, now=now) is not None
 
 
 def _refuse_minutes(order: Order, now: datetime) -> Any:
@@ -141,8 +185,30 @@ def _refuse_check_in(order: Order, now: datetime) -> Any:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """An action with what somebody gave to it."""
+
+    no: str
+    values: Mapping[str, Any]
+    reason: str
+    actor: Actor
+    now: datetime
+
+    @property
+    def who(self) -> dict[str, Any]:
+        """Actor and time, as every service takes them."""
+        return {"actor": self.actor, "now": self.now}
+
+    def given_reason(self) -> str:
+        """Return the reason; raises InvalidField when there is none."""
+        if not self.reason.strip():
+            raise InvalidField.of("reason", _l("Please give a reason."))
+        return self.reason
+
+
 def perform_action(
-    no: str, name: str, values: dict[str, Any], *, actor: Actor, now: datetime
+    no: str, name: str, values: Mapping[str, Any], *, actor: Actor, now: datetime
 ) -> dict[str, Any]:
     """Carry out a staff action and return what it answers: often nothing, an access or a payment.
 
@@ -150,37 +216,40 @@ def perform_action(
     """
     # Whose order it is comes before what is asked of it.
     find_order(no, actor=actor)
-    reason = str(values.get("reason") or "")[:200]
-    if name == "confirm":
-        cancellations.confirm_order(no, actor=actor, now=now)
-    elif name == "refuse":
-        cancellations.refuse_order(no, reason=_given(reason), actor=actor, now=now)
-    elif name == "cancel":
-        cancellations.cancel_order(no, reason=_given(reason), actor=actor, now=now)
-    elif name == "check_in":
-        return stays.check_in(no, actor=actor, now=now)
-    elif name == "check_out":
-        stays.check_out(no, actor=actor, now=now)
-    elif name == "move":
-        return room_moves.move_booking(no, values, reason=reason, actor=actor, now=now)
-    elif name == "add_minutes":
-        minutes = room_moves.whole_number(values, "minutes")
-        return extensions.add_minutes(no, minutes, reason=reason, actor=actor, now=now)
-    elif name == "adjust":
-        amount_fen = _whole_fen(values.get("amount_fen"))
-        return adjustments.add_adjustment(no, amount_fen, reason, actor=actor, now=now)
-    elif name == "take_payment":
-        channel = str(values.get("channel") or "wechat_native")
-        return payments.start_payment(no, channel=channel, actor=actor, now=now)
-    else:
+    if name not in _ACTIONS:
         raise NotFound()
-    return {}
+    reason = str(values.get("reason") or "")[:200]
+    return _ACTIONS[name](_Wish(no, values, reason, actor, now)) or {}
 
 
-def _given(reason: str) -> str:
-    if not reason.strip():
-        raise InvalidField.of("reason", _l("Please give a reason."))
-    return reason
+def _add_minutes(wish: _Wish) -> dict[str, Any]:
+    minutes = room_moves.whole_number(wish.values, "minutes")
+    return extensions.add_minutes(wish.no, minutes, reason=wish.reason, **wish.who)
+
+
+def _adjust(wish: _Wish) -> dict[str, Any]:
+    amount_fen = _whole_fen(wish.values.get("amount_fen"))
+    return adjustments.add_adjustment(wish.no, amount_fen, wish.reason, **wish.who)
+
+
+def _take_payment(wish: _Wish) -> dict[str, Any]:
+    channel = str(wish.values.get("channel") or "wechat_native")
+    return payments.start_payment(wish.no, channel=channel, **wish.who)
+
+
+_ACTIONS: dict[str, Callable[[_Wish], dict[str, Any] | None]] = {
+    "confirm": lambda wish: cancellations.confirm_order(wish.no, **wish.who),
+    "refuse": lambda wish: cancellations.refuse_order(wish.no, reason=wish.given_reason(), **wish.who),
+    "cancel": lambda wish: cancellations.cancel_order(wish.no, reason=wish.given_reason(), **wish.who),
+    "check_in": lambda wish: stays.check_in(wish.no, **wish.who),
+    "check_out": lambda wish: stays.check_out(wish.no, **wish.who),
+    "open_door": lambda wish: stays.open_door(wish.no, **wish.who),
+    "move": lambda wish: room_moves.move_booking(wish.no, wish.values, reason=wish.reason, **wish.who),
+    "add_minutes": _add_minutes,
+    "drop_change": lambda wish: changes.drop_change(wish.no, reason=wish.reason, **wish.who),
+    "adjust": _adjust,
+    "take_payment": _take_payment,
+}
 
 
 def _whole_fen(value: Any) -> int:

@@ -16,7 +16,7 @@ from app.domain.states import BookingState, OrderStatus
 from app.gateways.ports import GatewayError, RoomAccess
 from app.models import Booking, Order
 from app.services import leaving, notifications, overtime, pending_changes, vouchers
-from app.services.booking_rows import cleaning_of, lock_booking
+from app.services.booking_rows import booking_of, cleaning_of, lock_booking
 from app.services.locks import lock_order
 from app.services.order_log import move_order, record_event
 from app.services.orders import find_order, refuse_check_in
@@ -96,6 +96,25 @@ def open_room(booking: Booking, *, now: datetime) -> dict[str, Any] | None:
 @transactional
 def _record_door_failure(order_id: int, *, now: datetime) -> None:
     record_event(lock_order(order_id), "door_failed", actor=SYSTEM, now=now)
+
+
+def open_door(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
+    """Open the room of guests who are in once more and return `{access}`, None when the door is silent.
+
+    A door that answers settles the failures before. Raises NotFound, InvalidTransition.
+    """
+    order = session().get_one(Order, find_order(no, actor=actor), populate_existing=True)
+    if order.status is not OrderStatus.IN_USE:
+        raise InvalidTransition(data={"event": "open_door", "status": str(order.status)})
+    access = open_room(booking_of(order), now=now)
+    if access is not None:
+        _record_door_opened(order.id, actor=actor, now=now)
+    return {"access": access}
+
+
+@transactional
+def _record_door_opened(order_id: int, *, actor: Actor, now: datetime) -> None:
+    record_event(lock_order(order_id), "door_opened", actor=actor, now=now)
 
 
 @transactional

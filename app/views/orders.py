@@ -1,53 +1,42 @@
-"""Orders in the back office: list, page, next actions, and walk-ins at the counter."""
+"""Orders in the back office: the list, the page of one, its next actions and what they would cost."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import segno
-from flask import abort, flash, redirect, request, url_for
-from flask_appbuilder import BaseView, expose, has_access
-from flask_babel import gettext as _
+from flask import abort, current_app, flash, redirect, request, url_for
+from flask_appbuilder import expose, has_access
 from flask_babel import lazy_gettext as _l
-from markupsafe import Markup
 from werkzeug.wrappers import Response
 
 from app.domain.clock import utc_now
-from app.domain.errors import DomainError, InvalidField
-from app.domain.events import event_label, reason_label
-from app.domain.money import format_fen
+from app.domain.errors import DomainError, InvalidField, NotFound
+from app.domain.events import reason_label
+from app.domain.slots import Span
+from app.domain.states import OrderStatus
 from app.models import Order, Payment, Refund
-from app.services import board, staff_orders, walk_ins
-from app.views.answers import json_answer, posted_values, problem, wants_json, whole_number
+from app.services import extensions, room_moves, staff_orders, stay_previews
+from app.views import order_words as words
+from app.views.answers import (
+    json_answer,
+    posted_values,
+    problem,
+    refusal_text,
+    told_refusal,
+    wants_json,
+    whole_number,
+)
 from app.views.base import KitInterface, LedgerView
-from app.views.home import by_store
 from app.views.kit.current import current_actor
-from app.views.kit.values import InvalidText, format_instant, parse_yuan
-from app.views.messages import event_text
+from app.views.moments import read_instant
+from app.views.once import answer_once
 from app.views.shapes import length_text
 
-ACTION_LABELS: dict[str, Any] = {
-    "confirm": _l("Confirm"),
-    "refuse": _l("Refuse"),
-    "take_payment": _l("Collect payment"),
-    "check_in": _l("Check in"),
-    "check_out": _l("Check out"),
-    "cancel": _l("Cancel order"),
-    "adjust": _l("Adjust the price"),
-}
-
-ACTION_ICONS = {
-    "confirm": "check",
-    "take_payment": "qrcode",
-    "check_in": "door-enter",
-    "check_out": "logout",
-}
-ACTION_QUESTIONS: dict[str, Any] = {
-    "check_in": _l("Let the guests in now?"),
-    "check_out": _l("End the stay now? The room becomes free."),
-}
-ALARMING = frozenset({"pay_failed", "refund_abnormal", "door_failed", "refuse"})
+NO_ADJUSTING = _l("Your role may not adjust prices.")
+LENGTHS = (60, 90, 120, 180, 240, 300, 360, 480, 600, 720)
+LOCAL = "%Y-%m-%d %H:%M"
 
 
 class OrderView(LedgerView):
@@ -79,7 +68,14 @@ class OrderView(LedgerView):
     quick_search_hint = _l("Order number")
     order_columns = ["no", "total_fen", "paid_fen", "created_at"]
     base_order = ("created_at", "desc")
-    method_permission_name = {"index": "read", "page": "read", "perform": "act"}
+    method_permission_name = {
+        "index": "read",
+        "page": "read",
+        "perform": "act",
+        "adjust": "adjust",
+        "move": "act",
+        "extend": "act",
+    }
 
     @expose("/")
     @has_access
@@ -94,59 +90,90 @@ class OrderView(LedgerView):
         try:
             order = staff_orders.get_order_page(no, actor=current_actor(), now=utc_now())
         except DomainError as error:
-            if wants_json():
-                return problem(error)
-            abort(404)
+            return self._not_there(error)
+        _limit_to_role(order)
         if wants_json():
             return json_answer(order)
-        order["trail"] = _trail(order)
-        # These ask for more than a button can tell.
-        order["actions"] = [each for each in order["actions"] if each["name"] not in ("move", "add_minutes")]
-        return self.render_template(
-            "pages/order.html",
-            order=order,
-            labels=ACTION_LABELS,
-            action_icons=ACTION_ICONS,
-            confirms=ACTION_QUESTIONS,
-            alarming=("refuse", "cancel"),
-        )
+        order["trail"] = words.trail_of(order)
+        return self.render_template("pages/order.html", order=order, words=words, length_text=length_text)
 
     @expose("/<string:no>/actions/<string:name>", methods=["POST"])
     @has_access
     def perform(self, no: str, name: str) -> Any:
         """Carry out one of the next actions."""
-        try:
-            answer = staff_orders.perform_action(
-                no, name, with_fen(posted_values()), actor=current_actor(), now=utc_now()
+        return self._act(no, name)
+
+    @expose("/<string:no>/actions/adjust", methods=["POST"])
+    @has_access
+    def adjust(self, no: str) -> Any:
+        """Add an extra or a discount; a permission of its own."""
+        return self._act(no, "adjust")
+
+    def _act(self, no: str, name: str) -> Any:
+        values = posted_values()
+
+        def act() -> dict[str, Any]:
+            return staff_orders.perform_action(
+                no, name, words.with_fen(values), actor=current_actor(), now=utc_now()
             )
-        except DomainError as error:
-            return self._refused(error, no)
+
+        answer = answer_once(values, act)
         if wants_json():
-            return json_answer(answer)
-        if answer.get("payment_no"):
-            return self._payment_page(no, answer)
-        flash(self._done_text(answer), "success")
+            return answer
+        if answer.status_code >= 400:
+            return self._refused(no, name, values, answer)
+        if answer.json.get("payment_no"):
+            return self._payment_page(no, answer.json)
+        text, kind = words.done_text(name, answer.json)
+        flash(text, kind)
         return redirect(url_for("OrderView.page", no=no))
 
-    def _refused(self, error: DomainError, no: str) -> Any:
-        if wants_json():
-            return problem(error)
-        if error.status == 404:
+    def _refused(self, no: str, name: str, values: dict[str, Any], answer: Any) -> Any:
+        """Back to where the action was asked for, with what refused it."""
+        if answer.status_code == 404:
             abort(404)
-        flash(refusal_text(error), "danger")
-        return redirect(url_for("OrderView.page", no=no))
+        flash(told_refusal(answer.json), "danger")
+        asked = {key: values[key] for key in ("room_id", "start_at", "end_at", "minutes") if values.get(key)}
+        return redirect(url_for(words.PAGES.get(name, "OrderView.page"), no=no, **asked))
 
-    def _done_text(self, answer: dict[str, Any]) -> str:
-        access = answer.get("access")
-        if access and access.get("code"):
-            return str(_("Done. Door code: %(code)s", code=access["code"]))
-        return str(_("Done."))
+    def _not_there(self, error: DomainError) -> Any:
+        return problem(error) if wants_json() else abort(404)
 
     def _payment_page(self, no: str, answer: dict[str, Any]) -> Any:
         address = answer["params"].get("code_url", "")
         picture = segno.make(address, error="m").svg_inline(scale=6, border=2) if address else ""
         order = staff_orders.get_order_page(no, actor=current_actor(), now=utc_now())
         return self.render_template("pages/collect.html", order=order, payment=answer, picture=picture)
+
+    @expose("/<string:no>/move", methods=["GET"])
+    @has_access
+    def move(self, no: str) -> Any:
+        """Another room or time: which rooms are free then, and what the move would cost."""
+        return self._preview(no, "pages/move.html", _move_facts)
+
+    @expose("/<string:no>/extend", methods=["GET"])
+    @has_access
+    def extend(self, no: str) -> Any:
+        """More minutes: what follows in the room, and what they would cost."""
+        return self._preview(no, "pages/extend.html", _extend_facts)
+
+    def _preview(self, no: str, template: str, look: Any) -> Any:
+        """Show what *look* finds, as a page with its refusal, or as JSON."""
+        try:
+            order = staff_orders.get_order_page(no, actor=current_actor(), now=utc_now())
+            if not order["room"]:
+                raise NotFound()
+            facts = look(order)
+        except DomainError as error:
+            return self._not_there(error)
+        refusal = facts.pop("refusal")
+        if wants_json():
+            return problem(refusal) if refusal else json_answer(facts)
+        shown = {"error": refusal_text(refusal) if refusal else "", "alternatives": _places(refusal, facts)}
+        page = self.render_template(
+            template, order=order, words=words, length_text=length_text, **facts, **shown
+        )
+        return page, refusal.status if refusal else 200
 
     @expose("/show/<pk>", methods=["GET"])
     @has_access
@@ -158,106 +185,90 @@ class OrderView(LedgerView):
         return redirect(url_for("OrderView.page", no=item.no))
 
 
-def with_fen(values: dict[str, Any]) -> dict[str, Any]:
-    """Return posted values with an amount in yuan and its sign as `amount_fen`; raises InvalidField."""
-    if "amount" not in values:
-        return values
+def _limit_to_role(order: dict[str, Any]) -> None:
+    """Say of what the order allows and the role does not why it cannot be done."""
+    may = current_app.appbuilder.sm.has_access  # type: ignore[attr-defined]
+    for action in order["actions"]:
+        permission = "can_adjust" if action["name"] == "adjust" else "can_act"
+        if action["allowed"] and not may(permission, "OrderView"):
+            action["allowed"], action["reason"] = False, NO_ADJUSTING
+
+
+def _move_facts(order: dict[str, Any]) -> dict[str, Any]:
+    """Return the rooms at the wanted time, what the form shows, and the preview or its refusal."""
+    actor, now, refusal, preview, span, rooms = current_actor(), utc_now(), None, None, None, None
+    present_id = str(order["room"]["id"])
+    wanted: dict[str, Any] = {"room_id": request.args.get("room_id") or present_id}
     try:
-        amount_fen = parse_yuan(str(values["amount"]))
-    except InvalidText as wrong:
-        raise InvalidField.of("amount", wrong.args[0]) from None
-    return values | {"amount_fen": -amount_fen if values.get("sign") == "-" else amount_fen}
+        # Guests who are in keep their time.
+        if order["state"] is not OrderStatus.IN_USE:
+            span = read_span(request.args, order)
+        rooms = room_moves.list_rooms(order["no"], span, actor=actor, now=now)
+        if span is not None:
+            wanted |= {"start_at": span.start_at.isoformat(), "end_at": span.end_at.isoformat()}
+        if span is not None or wanted["room_id"] != present_id:
+            preview = room_moves.preview_move(order["no"], wanted, actor=actor, now=now)
+    except DomainError as error:
+        refusal = error
+    if rooms is None:
+        rooms = room_moves.list_rooms(order["no"], None, actor=actor, now=now)
+    form = _move_form(order, span or Span(order["start_at"], order["end_at"]))
+    return {"rooms": rooms, "preview": preview, "wanted": wanted, "form": form, "refusal": refusal}
 
 
-def _trail(order: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return events and messages of an order as one timeline, the newest first."""
-    events = [(event["at"], _trail_item(event)) for event in order["events"]]
-    together: dict[tuple[str, datetime], list[dict[str, Any]]] = {}
-    for notice in order["notices"]:
-        together.setdefault((notice["event"], notice["at"]), []).append(notice)
-    messages = [(at, _trail_messages(event, rows)) for (event, at), rows in together.items()]
-    both = sorted([*events, *messages], key=lambda pair: pair[0])
-    return [item for _at, item in reversed(both)]
-
-
-def _trail_messages(event: str, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the messages of one event as the timeline shows them."""
-    lines = [" · ".join(str(row[name].label) for name in ("recipient", "channel", "status")) for row in rows]
+def _move_form(order: dict[str, Any], shown: Span) -> dict[str, Any]:
     return {
-        "title": str(_("Message: %(event)s", event=event_text(event))),
-        "at": format_instant(rows[0]["at"]),
-        "text": Markup("<br>").join(lines),
-        "icon": "mail",
+        "start_at": shown.start_at.astimezone(order["start_at"].tzinfo).strftime(LOCAL),
+        "minutes": shown.minutes,
+        "lengths": sorted({*LENGTHS, shown.minutes}),
     }
 
 
-def _trail_item(event: dict[str, Any]) -> dict[str, Any]:
-    """Return an event as the timeline shows it."""
-    kinds = {"customer": _("Customer"), "system": _("System"), "payment": _("Payment service")}
-    data = event["data"] or {}
-    facts = [str(data[name]) for name in ("payment_no", "refund_no") if name in data]
-    if "amount_fen" in data:
-        facts.append(format_fen(data["amount_fen"]))
-    who = event["actor_name"] if event["actor_kind"] == "staff" else kinds.get(event["actor_kind"], "")
-    return {
-        "title": str(event_label(event["event"])),
-        "at": format_instant(event["at"]),
-        "text": " · ".join([str(reason_label(event["reason"])), *facts] if event["reason"] else facts),
-        "who": who,
-        "colour": "red" if event["event"] in ALARMING else "secondary",
-    }
+def read_span(values: Any, order: dict[str, Any]) -> Span | None:
+    """Read the time to which a booking shall move; None where only its room changes.
+
+    `start_at` alone keeps the length; `minutes` or `end_at` set it. Raises InvalidField.
+    """
+    tz = order["start_at"].tzinfo
+    start: datetime = order["start_at"]
+    end: datetime = order["end_at"]
+    if values.get("start_at"):
+        start = read_instant(values, "start_at", tz)
+        end = start + (order["end_at"] - order["start_at"])
+    if values.get("minutes"):
+        minutes = whole_number(values, "minutes", _l("Please give the minutes."))
+        if minutes > room_moves.LONGEST_MINUTES:
+            raise InvalidField.of("minutes", _l("The number is too small or too large."))
+        end = start + timedelta(minutes=minutes)
+    elif values.get("end_at"):
+        end = read_instant(values, "end_at", tz)
+    span = Span(start, end)
+    return None if span == Span(order["start_at"], order["end_at"]) else span
 
 
-def refusal_text(error: DomainError) -> str:
-    """Return a refusal as one sentence, with what is wrong with the fields."""
-    details = [str(text) for texts in (error.errors or {}).values() for text in texts]
-    return " ".join(details) or str(error.message)
+def _extend_facts(order: dict[str, Any]) -> dict[str, Any]:
+    """Return what follows, some lengths with their prices, and the preview of the wanted minutes."""
+    actor, now, refusal, preview, minutes = current_actor(), utc_now(), None, None, 0
+    try:
+        if request.args.get("minutes"):
+            minutes = whole_number(request.args, "minutes", _l("Please give the minutes."))
+            preview = extensions.preview_minutes(order["no"], minutes, actor=actor, now=now)
+    except DomainError as error:
+        refusal = error
+    choices = stay_previews.list_choices(order["no"], actor=actor, now=now)
+    facts = {"ahead": order["ahead"], "choices": choices, "preview": preview, "minutes": minutes}
+    return facts | {"refusal": refusal}
 
 
-class WalkInView(BaseView):
-    """Guests at the counter: a free room from now, paid at once by QR code."""
-
-    route_base = "/walk-ins"
-    default_view = "form"
-    class_permission_name = "WalkInView"
-    method_permission_name = {"form": "read", "create": "write"}
-
-    @expose("/", methods=["GET"])
-    @has_access
-    def form(self) -> Any:
-        """The rooms that are free now."""
-        return self._page(200)
-
-    @expose("/", methods=["POST"])
-    @has_access
-    def create(self) -> Any:
-        """Open an order for a room from this minute."""
-        try:
-            values = posted_values()
-            room_id = whole_number(values, "room_id", _l("Please choose a room."))
-            minutes = whole_number(values, "minutes", _l("Please give the minutes."))
-            note = str(values.get("note") or "")[:200]
-            no = walk_ins.create_walk_in(
-                room_id, minutes=minutes, note=note, actor=current_actor(), now=utc_now()
-            )
-        except DomainError as error:
-            if wants_json():
-                return problem(error)
-            flash(refusal_text(error), "danger")
-            return self._page(error.status)
-        if wants_json():
-            return json_answer({"no": no}, 201)
-        return redirect(url_for("OrderView.page", no=no))
-
-    def _page(self, status: int) -> Any:
-        rooms = board.list_rooms_now(actor=current_actor(), now=utc_now())
-        page = self.render_template(
-            "pages/walk_in.html",
-            stores=by_store([room for room in rooms if room["state"] == "free"]),
-            values=request.form,
-            length_text=length_text,
-        )
-        return page, status
+def _places(refusal: DomainError | None, facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the nearest places that a refusal offers instead, with the names of their rooms."""
+    names = {str(room["room_id"]): room["name"] for room in facts.get("rooms", [])}
+    found = []
+    for each in ((refusal and refusal.data) or {}).get("alternatives", []):
+        times = {name: datetime.fromisoformat(each[name]) for name in ("start_at", "end_at")}
+        room = {"id": each["room_id"], "name": names.get(each["room_id"], "")}
+        found.append(each | times | {"room": room})
+    return found
 
 
 class PaymentView(LedgerView):

@@ -17,17 +17,16 @@ from app.domain.errors import DomainError, InvalidField
 from app.services import price_trials
 from app.services.price_trials import Trial
 from app.views import price_trial_words as words
-from app.views.answers import json_answer, problem, wants_json, whole_number
+from app.views.answers import json_answer, problem, refusal_text, wants_json, whole_number
 from app.views.kit.current import current_actor
-from app.views.kit.values import InvalidText, normalise, parse_date
-from app.views.orders import refusal_text
+from app.views.kit.values import InvalidText, parse_date
+from app.views.moments import read_instant
 from app.views.shapes import day_name, length_text
 
 COLOURS = (
     *("blue", "green", "orange", "purple", "teal", "pink", "yellow", "cyan", "red", "lime", "indigo"),
     "azure",
 )
-YEARS = range(2000, 3000)
 # What the form shows before anything was chosen: three hours from the next full hour on.
 FIRST_HOURS = 3
 
@@ -151,18 +150,6 @@ def read_trial(values: Mapping[str, Any]) -> Trial:
 def has_drafts(values: Mapping[str, Any]) -> bool:
     """Tell whether inactive rules are to count."""
     return str(values.get("drafts") or "").lower() in ("1", "on", "true", "y")
-
-
-def read_instant(values: Mapping[str, Any], name: str, tz: ZoneInfo) -> datetime:
-    """Read one time; raises InvalidField."""
-    text = normalise(str(values.get(name) or ""))[:40]
-    try:
-        found = datetime.fromisoformat(text.replace("/", "-"))
-    except ValueError:
-        raise InvalidField.of(name, _l("Not a valid date and time (YYYY-MM-DD HH:MM).")) from None
-    if found.year not in YEARS:
-        raise InvalidField.of(name, _l("This time is out of range."))
-    return found if found.tzinfo is not None else found.replace(tzinfo=tz)
 
 
 def read_week(values: Mapping[str, Any]) -> date:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 from flask import Flask, current_app, request, session
@@ -24,6 +25,7 @@ from app.views import (
     staff,
     stores,
     vouchers,
+    walk_ins,
 )
 from app.views.errors import register_error_pages
 from app.views.headers import register_headers
@@ -44,7 +46,7 @@ MENU: list[tuple[str, Any, str, list[Entry]]] = [
         "bell",
         [
             (vouchers.RedemptionDeskView, "redeem", _l("Redeem"), "qrcode"),
-            (orders.WalkInView, "walk_in", _l("Walk-in"), "door-enter"),
+            (walk_ins.WalkInView, "walk_in", _l("Walk-in"), "door-enter"),
             (orders.OrderView, "orders", _l("Orders"), "receipt-yuan"),
             (messages.CustomerView, "customers", _l("Customers"), "user"),
         ],
@@ -130,6 +132,7 @@ def register_back_office(app: Flask) -> None:
         _add_views(appbuilder)
         install_kit(app, appbuilder)
     app.jinja_env.globals["may"] = appbuilder.sm.has_access
+    app.jinja_env.globals["new_nonce"] = lambda: secrets.token_urlsafe(12)
     app.register_blueprint(media.blueprint)
     register_headers(app)
     app.after_request(forbid_caching)

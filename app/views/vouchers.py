@@ -17,11 +17,17 @@ from app.domain.errors import DomainError
 from app.domain.states import RedemptionMethod
 from app.models import Redemption, RedemptionAttempt, Voucher
 from app.services import board, redemption_search, redemptions
-from app.views.answers import json_answer, posted_values, problem, wants_json, whole_number
+from app.views.answers import (
+    json_answer,
+    posted_values,
+    problem,
+    refusal_text,
+    wants_json,
+    whole_number,
+)
 from app.views.base import KitInterface, LedgerView
 from app.views.kit.current import current_actor
 from app.views.kit.values import format_instant
-from app.views.orders import refusal_text
 from app.views.shapes import terms_text
 
 CODE_SHAPE = "XXXX-XXXX-XXXX-XXXX-XXXX"

@@ -5,6 +5,8 @@ import { enhanceFields } from "./fields.js";
 import { startFilters } from "./filters.js";
 import { startForms } from "./forms.js";
 import { startLists } from "./lists.js";
+import { startLive } from "./live.js";
+import { startRefresh } from "./refresh.js";
 import { startShell } from "./shell.js";
 
 startShell();
@@ -13,4 +15,6 @@ startLists();
 startForms();
 startFilters();
 startCollect();
+startLive();
+startRefresh();
 enhanceFields(document);

@@ -25,8 +25,11 @@ function guard(form) {
   });
 }
 
-function sendOnce(form) {
-  form.addEventListener("submit", (event) => {
+function sendOnce() {
+  // For the whole page, because parts of it come anew.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (form.method !== "post" || event.defaultPrevented) return;
     if (form.dataset.sent) {
       event.preventDefault();
       return;
@@ -36,7 +39,7 @@ function sendOnce(form) {
     setTimeout(() => delete form.dataset.sent, 5000);
   });
   window.addEventListener("pageshow", () => {
-    delete form.dataset.sent;
+    for (const form of document.forms) delete form.dataset.sent;
   });
 }
 
@@ -54,7 +57,7 @@ function startPasswordButtons() {
 
 export function startForms() {
   for (const form of document.querySelectorAll("form[data-guard]")) guard(form);
-  for (const form of document.querySelectorAll('form[method="post"]')) sendOnce(form);
+  sendOnce();
   startPasswordButtons();
   const wrong = document.querySelector(".has-error :is(input, select, textarea):not([type=hidden])");
   wrong?.focus();
