@@ -3,7 +3,7 @@ PYTHON ?= python3
 PY := .venv/bin/python
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run test check prove fmt lock translations clean venv venv-dev system static
+.PHONY: help run test check prove bench fmt lock translations clean venv venv-dev system static
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ check: venv-dev static ## run the quick gate before a commit
 
 prove: venv-dev system ## run the proofs in full size (long)
 	@exec $(PY) -m scripts.run_tests -n 0 -m prove -o faulthandler_timeout=0
+
+bench: venv-dev system ## measure speed as ratios, beside bare SQL, bare Flask and stock FAB (long; CASE=, ARGS=)
+	@exec $(PY) -m benchmarks $(CASE) $(ARGS)
 
 fmt: venv-dev ## format the code and mend what can be mended
 	@$(PY) -m ruff check --quiet --fix-only .
