@@ -11,7 +11,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, select
 
 from app.domain.actor import PAYMENT_SERVICE, Actor
-from app.domain.errors import InvalidTransition, NotFound, Unavailable
+from app.domain.errors import DomainError, InvalidTransition, NotFound, Unavailable
 from app.domain.states import (
     PAYMENT,
     BookingState,
@@ -72,9 +72,23 @@ def start_payment(no: str, *, channel: str, actor: Actor, now: datetime) -> dict
         raise Unavailable(_l("The payment service does not answer. Please try again.")) from error
     except GatewayRefused as refusal:
         log.warning("payment %s refused: %s", attempt.request.payment_no, refusal.code)
-        _settle_refused(attempt.id, now=now)
-        raise Unavailable(_l("The payment service refused. Please try again.")) from refusal
+        raise _refusal(attempt.id, now=now) from refusal
     return {"payment_no": attempt.request.payment_no, "channel": kind.value, "params": params}
+
+
+def _refusal(payment_id: int, *, now: datetime) -> DomainError:
+    """Settle an attempt that the service refused and return what its payer is told.
+
+    Most often the money has come, or somebody has closed the payment, and the news are still on their way.
+    """
+    try:
+        status = settle_by_query(payment_id, now=now)
+    except (GatewayUnavailable, GatewayRefused, Unavailable, CallbackRefused):
+        status = ""
+    if status in ("succeeded", "closed"):
+        return InvalidTransition(data={"event": "pay", "status": status})
+    _settle_refused(payment_id, now=now)
+    return Unavailable(_l("The payment service refused. Please try again."))
 
 
 @transactional
@@ -90,7 +104,7 @@ def _save_attempt(no: str, channel: PaymentChannel, *, actor: Actor, now: dateti
             Payment.status == PaymentStatus.PENDING,
         )
     )
-    if payment is not None and (payment.amount_fen, payment.change_id) != (due.amount_fen, due.change_id):
+    if payment is not None and not _fits(payment, due, now):
         # What is owed changed a moment ago; the next try closes this attempt first.
         raise InvalidTransition(data={"event": "pay", "status": str(order.status)})
     if payment is None:
@@ -99,7 +113,7 @@ def _save_attempt(no: str, channel: PaymentChannel, *, actor: Actor, now: dateti
 
 
 def _close_misfits(order_id: int, channel: PaymentChannel, *, now: datetime) -> None:
-    """An unfinished attempt over what is no longer owed is closed before another one begins."""
+    """An attempt whose time is over, or over what is no longer owed, is closed before another one begins."""
     due = dues.open_due(session().get_one(Order, order_id, populate_existing=True), now=now)
     if due is None:
         return
@@ -111,11 +125,16 @@ def _close_misfits(order_id: int, channel: PaymentChannel, *, now: datetime) -> 
         )
     )
     for attempt in attempts.all():
-        if (attempt.amount_fen, attempt.change_id) != (due.amount_fen, due.change_id):
+        if not _fits(attempt, due, now):
             try:
                 close_payment(attempt.id, now=now)
             except (GatewayUnavailable, GatewayRefused, CallbackRefused) as error:
                 raise Unavailable(_l("The payment service does not answer. Please try again.")) from error
+
+
+def _fits(payment: Payment, due: dues.Due, now: datetime) -> bool:
+    is_same = (payment.amount_fen, payment.change_id) == (due.amount_fen, due.change_id)
+    return is_same and payment.expires_at > now
 
 
 def _new_payment(order: Order, channel: PaymentChannel, due: dues.Due, now: datetime) -> Payment:

@@ -30,6 +30,8 @@ from app.gateways.ports import (
 from tests.conftest import KEPT_TABLES
 
 MERCHANT = "1900000001"
+# What is paid or closed cannot be begun again.
+REFUSED_AGAIN = {"succeeded": "ORDERPAID", "closed": "ORDER_CLOSED"}
 APP = "wxtest"
 
 
@@ -47,6 +49,9 @@ class PayService:
 
     def create_payment(self, request: PaymentRequest) -> dict[str, str]:
         self._answer()
+        known = self.payments.get(request.payment_no)
+        if known is not None and known.status in REFUSED_AGAIN:
+            raise GatewayRefused(REFUSED_AGAIN[known.status], "this payment is over")
         self.requests.append(request)
         facts = PaymentFacts(request.payment_no, "pending", request.amount_fen, "CNY")
         self.payments.setdefault(request.payment_no, replace(facts, merchant_no=MERCHANT, app_id=APP))
