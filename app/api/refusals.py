@@ -35,3 +35,4 @@ EXTENSION_CODES = (
 )
 CHANGE_CODES = (*BOOKING_CODES, "change_not_allowed", "invalid_transition")
 TRANSITION_CODES = ("invalid_transition",)
+REFUND_CODES = ("refund_not_allowed",)

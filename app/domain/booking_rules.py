@@ -79,6 +79,7 @@ class BookingPolicy:
     no_show_release_minutes: int | None = None
     no_show_refund_percent: int = 0
     early_refund_percent: int = 0
+    refund_window_days: int = 7
 
     def earliest_start_at(self, now: datetime) -> datetime:
         """Return the first instant at which a booking made now may start (the grid aside)."""

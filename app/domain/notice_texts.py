@@ -139,6 +139,24 @@ CUSTOMER_TEXTS: Texts = {
         ("訂單已關閉", "訂單 {order_no}（{subject}）未在規定時間內支付，已自動取消。"),
         ("Order closed", "Order {order_no} ({subject}) was not paid in time and has been cancelled."),
     ),
+    "refund_requested": _words(
+        ("已收到退款申请", "订单 {order_no}（{subject}）的退款申请 {amount} 已提交，门店会尽快处理。"),
+        ("已收到退款申請", "訂單 {order_no}（{subject}）的退款申請 {amount} 已提交，門店會盡快處理。"),
+        (
+            "Refund requested",
+            "Your request to refund {amount} of order {order_no} ({subject}) waits for the store's review.",
+        ),
+    ),
+    "refund_approved": _words(
+        ("退款申请已通过", "订单 {order_no}（{subject}）同意退款 {amount}。{reason}"),
+        ("退款申請已通過", "訂單 {order_no}（{subject}）同意退款 {amount}。{reason}"),
+        ("Refund approved", "The refund of {amount} for order {order_no} ({subject}) is approved. {reason}"),
+    ),
+    "refund_refused": _words(
+        ("退款申请未通过", "订单 {order_no}（{subject}）的退款申请未通过：{reason}"),
+        ("退款申請未通過", "訂單 {order_no}（{subject}）的退款申請未通過：{reason}"),
+        ("Refund refused", "The refund for order {order_no} ({subject}) was refused: {reason}"),
+    ),
     "refund_started": _words(
         ("退款处理中", "订单 {order_no} 的退款 {amount} 已提交，将原路退回。"),
         ("退款處理中", "訂單 {order_no} 的退款 {amount} 已提交，將原路退回。"),
@@ -266,6 +284,11 @@ SHOP_TEXTS: Texts = {
         ("订单已取消", "订单 {order_no}（{subject} {start}）已取消。{reason}"),
         ("訂單已取消", "訂單 {order_no}（{subject} {start}）已取消。{reason}"),
         ("Order cancelled", "Order {order_no} ({subject}, {start}) was cancelled. {reason}"),
+    ),
+    "refund_requested": _words(
+        ("退款申请待审核", "订单 {order_no}（{subject}）申请退款 {amount}：{reason}"),
+        ("退款申請待審核", "訂單 {order_no}（{subject}）申請退款 {amount}：{reason}"),
+        ("Refund to review", "Order {order_no} ({subject}): a refund of {amount} is asked for: {reason}"),
     ),
     "refund_done": _words(
         ("退款已完成", "订单 {order_no} 已退款 {amount}。"),

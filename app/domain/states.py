@@ -98,6 +98,13 @@ class RefundStatus(LabelledEnum):
     CLOSED = ("closed", _l("Closed"), "secondary")
 
 
+class RefundRequestStatus(LabelledEnum):
+    REQUESTED = ("requested", _l("Waiting for review"), "yellow")
+    APPROVED = ("approved", _l("Approved"), "green")
+    REFUSED = ("refused", _l("Refused"), "red")
+    WITHDRAWN = ("withdrawn", _l("Withdrawn"), "secondary")
+
+
 class PaymentChannel(LabelledEnum):
     """How money came in: through an online service, or over the counter."""
 
@@ -226,6 +233,13 @@ REFUND: dict[tuple[str, RefundStatus], frozenset[RefundStatus]] = {
     ("succeed", R.ABNORMAL): frozenset({R.SUCCEEDED}),
     ("fail", R.CREATED): frozenset({R.ABNORMAL, R.CLOSED}),
     ("fail", R.PROCESSING): frozenset({R.ABNORMAL, R.CLOSED}),
+}
+
+Q = RefundRequestStatus
+REFUND_REQUEST: dict[tuple[str, RefundRequestStatus], frozenset[RefundRequestStatus]] = {
+    ("approve", Q.REQUESTED): frozenset({Q.APPROVED}),
+    ("refuse", Q.REQUESTED): frozenset({Q.REFUSED}),
+    ("withdraw", Q.REQUESTED): frozenset({Q.WITHDRAWN}),
 }
 
 B = BookingState

@@ -11,6 +11,7 @@ from app.models.operations import AuditEntry, IdempotencyKey, JobRun
 from app.models.orders import Order, OrderEvent, OrderLine, OrderSource
 from app.models.payments import ChannelCredential, Payment, PaymentCallback, Refund
 from app.models.pricing import BookingPolicy, BookingSession, DayKind, PriceKind, PriceRule, PriceScope
+from app.models.refund_requests import RefundRequest
 from app.models.rooms import Facility, Room, RoomBlock, RoomFacility, RoomType
 from app.models.staff import RoleOffer, Staff
 from app.models.stores import Media, MediaKind, OpeningHours, Store
@@ -56,6 +57,7 @@ __all__ = [
     "Redemption",
     "RedemptionAttempt",
     "Refund",
+    "RefundRequest",
     "RoleOffer",
     "Room",
     "RoomBlock",

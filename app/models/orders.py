@@ -16,6 +16,7 @@ from app.models.campaigns import Campaign, Team, campaign_stores
 from app.models.changes import OrderChange
 from app.models.customers import Customer
 from app.models.payments import Payment, Refund
+from app.models.refund_requests import RefundRequest
 from app.models.scope import StoreScoped
 from app.models.stores import Store
 from app.models.types import JsonValue, UtcDateTime, labelled
@@ -100,6 +101,7 @@ class Order(StoreScoped, Base):
     changes: Mapped[list[OrderChange]] = relationship(order_by=OrderChange.id, backref="order")
     payments: Mapped[list[Payment]] = relationship(order_by=Payment.id, backref="order")
     refunds: Mapped[list[Refund]] = relationship(order_by=Refund.id, backref="order")
+    refund_requests: Mapped[list[RefundRequest]] = relationship(order_by=RefundRequest.id, backref="order")
     vouchers: Mapped[list[Voucher]] = relationship(
         order_by=Voucher.id, backref="order", foreign_keys=[Voucher.order_id]
     )

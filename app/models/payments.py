@@ -25,7 +25,7 @@ from app.models.scope import StoreScoped
 from app.models.types import EncryptedJson, JsonValue, UtcDateTime, labelled
 
 
-class _ByOrder(StoreScoped):
+class ByOrder(StoreScoped):
     """Rows that lie in the scope of their order."""
 
     @classmethod
@@ -39,7 +39,7 @@ class _ByOrder(StoreScoped):
         return cls.order_id.in_(orders)  # type: ignore[attr-defined,no-any-return]
 
 
-class Payment(_ByOrder, Base):
+class Payment(ByOrder, Base):
     """One attempt to pay an order; `payment_no` is what the service calls out_trade_no."""
 
     __tablename__ = "payments"
@@ -83,7 +83,7 @@ class Payment(_ByOrder, Base):
         return self.payment_no
 
 
-class Refund(_ByOrder, Base):
+class Refund(ByOrder, Base):
     """Money going back by the original route; the same number on every retry."""
 
     __tablename__ = "refunds"

@@ -170,6 +170,7 @@ class BookingPolicy(Versioned, StoreScoped, Base):
         CheckConstraint(
             "early_refund_percent >= 0 AND early_refund_percent <= 100", name="early_refund_range"
         ),
+        CheckConstraint("refund_window_days >= 0", name="refund_window_range"),
     )
 
     store_id: Mapped[int] = reference("stores.id", ondelete="CASCADE")
@@ -204,6 +205,8 @@ class BookingPolicy(Versioned, StoreScoped, Base):
     no_show_refund_percent: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     # Of the price of unused whole steps of length, when guests leave early.
     early_refund_percent: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    # How long after its end a refund of a booking may be asked for.
+    refund_window_days: Mapped[int] = mapped_column(Integer, default=7, server_default="7")
 
     store: Mapped[Store] = relationship()
     room: Mapped[Room | None] = relationship()

@@ -85,7 +85,7 @@ def _add_adjustment(
     _check_order(order, amount_fen, now)
     _check_payments(order)
     before = {"total_fen": order.total_fen}
-    _add_line(order, amount_fen, reason)
+    add_line(order, QuoteLine(LineKind.ADJUSTMENT, reason, amount_fen))
     record_event(order, "adjust", actor=actor, now=now, reason=reason, data={"amount_fen": amount_fen})
     record_change(
         actor=actor,
@@ -115,9 +115,9 @@ def _check_payments(order: Order) -> None:
         raise Unavailable(_l("A payment is under way. Please try again shortly."))
 
 
-def _add_line(order: Order, amount_fen: int, reason: str) -> None:
+def add_line(order: Order, line: QuoteLine) -> None:
+    """Add a line to a locked order and bring its sums up to date."""
     last = session().scalar(select(func.max(OrderLine.position)).where(OrderLine.order_id == order.id))
-    line = QuoteLine(LineKind.ADJUSTMENT, reason, amount_fen)
     add_lines(order, [line], {}, first_position=0 if last is None else last + 1)
     session().flush()
     rows = session().execute(

@@ -313,17 +313,21 @@ def _valid_until(frozen: dict[str, Any], now: datetime) -> datetime:
     return max(min(ends), now + timedelta(days=1))
 
 
-def give_back(order: Order) -> None:
-    """Return the stock, the limit and the seat of an order that is not paid or is refunded."""
+def give_back(order: Order, quantity: int | None = None) -> None:
+    """Return the stock, the limit and the seat of an order that is not paid or is refunded.
+
+    Without a quantity of all its pieces.
+    """
+    returned = order.quantity if quantity is None else quantity
     change_rows(
         update(Campaign)
         .where(Campaign.id == order.campaign_id)
-        .values(sold_count=Campaign.sold_count - order.quantity, updated_at=Campaign.updated_at)
+        .values(sold_count=Campaign.sold_count - returned, updated_at=Campaign.updated_at)
     )
     change_rows(
         update(CampaignBuyer)
         .where(CampaignBuyer.campaign_id == order.campaign_id, CampaignBuyer.customer_id == order.customer_id)
-        .values(taken_count=CampaignBuyer.taken_count - order.quantity)
+        .values(taken_count=CampaignBuyer.taken_count - returned)
     )
     if order.team_id is not None:
         change_rows(

@@ -1,4 +1,4 @@
-"""Which changes of its booking an order's customer may make next, or why not."""
+"""What an order's customer may do next with its booking and its money, or why not."""
 
 from __future__ import annotations
 
@@ -9,11 +9,22 @@ from flask_babel import lazy_gettext as _l
 
 from app.domain.changes import check_change
 from app.domain.errors import ChangeNotAllowed
-from app.domain.states import ChangeKind, ChangeStatus
+from app.domain.refund_rules import is_in_window
+from app.domain.states import ChangeKind, ChangeStatus, OrderKind, OrderStatus
 from app.models import Booking, Order
 from app.services.overtime import booked_end
 from app.services.pending_changes import CHANGEABLE
 from app.services.room_rules import frozen_policy
+
+REFUNDABLE = {
+    OrderKind.BOOKING: (
+        OrderStatus.PAID,
+        OrderStatus.AWAITING_USE,
+        OrderStatus.IN_USE,
+        OrderStatus.COMPLETED,
+    ),
+    OrderKind.GROUP_BUY: (OrderStatus.FORMING, OrderStatus.ISSUED),
+}
 
 
 def refuse_change(order: Order, booking: Booking, *, now: datetime) -> Any:
@@ -42,4 +53,15 @@ def refuse_extension(order: Order, booking: Booking, *, now: datetime) -> Any:
         return _l("Only a booking that waits for its use or is in use can be extended.")
     if now >= booked_end(booking) and not frozen_policy(order.policy).has_overtime:
         return _l("The booked time is over.")
+    return None
+
+
+def refuse_refund_request(order: Order, booking: Booking | None, *, now: datetime) -> Any:
+    """Return why no refund of an order can be asked for, or None."""
+    if order.status not in REFUNDABLE[order.kind]:
+        return _l("No refund can be asked for this order.")
+    if order.paid_fen <= order.refunded_fen:
+        return _l("There is nothing to refund.")
+    if booking is not None and not is_in_window(frozen_policy(order.policy), end_at=booking.end_at, now=now):
+        return _l("The time to ask for a refund is over.")
     return None

@@ -21,7 +21,7 @@ from app.models import Booking, Order, OrderChange, Payment, Refund, Voucher
 from app.services import overtime, vouchers
 from app.services.cursors import after_id, page_of
 from app.services.dues import outstanding_fen
-from app.services.order_actions import refuse_change, refuse_extension
+from app.services.order_actions import refuse_change, refuse_extension, refuse_refund_request
 from app.services.room_rules import frozen_policy
 from app.services.unit_of_work import session
 
@@ -131,6 +131,9 @@ def waiting_change(order: Order, *, now: datetime) -> OrderChange | None:
 def due_fen(order: Order, *, now: datetime) -> int:
     """Return what is still to be paid, in fen: for the order as it is, and for a change that waits for it."""
     if order.status in SETTLED:
+        return 0
+    # What a group order got back for unused vouchers is not owed again.
+    if order.kind is OrderKind.GROUP_BUY and order.status is not OrderStatus.PENDING_PAYMENT:
         return 0
     change = waiting_change(order, now=now)
     return outstanding_fen(order) + (change.amount_fen if change is not None else 0)
@@ -262,6 +265,7 @@ def customer_actions(order: Order, booking: Booking | None, *, now: datetime) ->
     checks = [
         ("pay", _refuse_pay(order, now)),
         ("cancel", _refuse_cancel(order)),
+        ("refund_request", refuse_refund_request(order, booking, now=now)),
     ]
     if booking is not None:
         checks += [

@@ -20,7 +20,7 @@ from app.gateways.ports import (
     RefundFacts,
     RefundRequest,
 )
-from app.models import Order, Payment, Refund
+from app.models import Order, OrderEvent, Payment, Refund
 from app.services import channels, notifications, queue
 from app.services.callbacks import CallbackRefused, keep_callback
 from app.services.locks import lock_order
@@ -285,14 +285,34 @@ def _to_succeeded(refund: Refund, order: Order, facts: RefundFacts, *, now: date
 
 
 def _finish(order: Order, *, now: datetime) -> None:
-    """All refunds are done: the order is refunded, unless vouchers of it are still good."""
+    """All refunds are done: the order is refunded, unless it lives on or vouchers of it are still good."""
     from app.services import group_orders
 
-    target = OrderStatus.REFUNDED
     if order.kind is OrderKind.GROUP_BUY:
         target = group_orders.status_after_refund(order, now=now)
-    finished_at = None if target is OrderStatus.ISSUED else now
+    else:
+        target = _living_status(order) or OrderStatus.REFUNDED
+    is_over = target not in (
+        OrderStatus.ISSUED,
+        OrderStatus.PAID,
+        OrderStatus.AWAITING_USE,
+        OrderStatus.IN_USE,
+    )
+    finished_at = (order.finished_at or now) if is_over else None
     move_order(order, "refund_done", target, actor=PAYMENT_SERVICE, now=now, finished_at=finished_at)
+
+
+def _living_status(order: Order) -> OrderStatus | None:
+    """Return where an approved refund found a booking that it left as it is, else None."""
+    event = session().scalar(
+        select(OrderEvent)
+        .where(OrderEvent.order_id == order.id, OrderEvent.to_status == OrderStatus.REFUNDING.value)
+        .order_by(OrderEvent.id.desc())
+        .limit(1)
+    )
+    if event is None or event.event != "refund_approve" or not (event.data or {}).get("is_kept"):
+        return None
+    return OrderStatus.of(event.from_status or "")
 
 
 def _has_open_refunds(order: Order) -> bool:

@@ -45,6 +45,7 @@ _POLICY_FIELDS = (
     "no_show_release_minutes",
     "no_show_refund_percent",
     "early_refund_percent",
+    "refund_window_days",
 )
 
 

@@ -228,7 +228,7 @@ def _add_minutes(wish: _Wish) -> dict[str, Any]:
 
 
 def _adjust(wish: _Wish) -> dict[str, Any]:
-    amount_fen = _whole_fen(wish.values.get("amount_fen"))
+    amount_fen = whole_fen(wish.values.get("amount_fen"))
     return adjustments.add_adjustment(wish.no, amount_fen, wish.reason, **wish.who)
 
 
@@ -252,7 +252,7 @@ _ACTIONS: dict[str, Callable[[_Wish], dict[str, Any] | None]] = {
 }
 
 
-def _whole_fen(value: Any) -> int:
+def whole_fen(value: Any) -> int:
     """Read an amount as JSON (a whole number) or a form (its digits) gives it; raises InvalidField."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value

@@ -162,6 +162,7 @@ class BookingPolicyView(ReferenceView):
         "no_show_release_minutes": _l("Release the room after (minutes)"),
         "no_show_refund_percent": _l("Refund when nobody came (percent)"),
         "early_refund_percent": _l("Refund of unused time (percent)"),
+        "refund_window_days": _l("Refund requests after the end (days)"),
     }
     list_columns = ["store", "room", "min_minutes", "max_minutes", "hold_minutes", "requires_confirmation"]
     show_fieldsets = [
@@ -198,7 +199,14 @@ class BookingPolicyView(ReferenceView):
         ),
         (
             _l("No-show and leaving early"),
-            {"fields": ["no_show_release_minutes", "no_show_refund_percent", "early_refund_percent"]},
+            {
+                "fields": [
+                    "no_show_release_minutes",
+                    "no_show_refund_percent",
+                    "early_refund_percent",
+                    "refund_window_days",
+                ]
+            },
         ),
     ]
     add_fieldsets = show_fieldsets
@@ -243,5 +251,6 @@ class BookingPolicyView(ReferenceView):
             _l("From 0 to 100 percent."),
         ),
         "ck_booking_policies_early_refund_range": ("early_refund_percent", _l("From 0 to 100 percent.")),
+        "ck_booking_policies_refund_window_range": ("refund_window_days", _l("Must not be below 0.")),
         "ck_booking_policies_limits_positive": ("max_open_holds", _l("At least 1.")),
     }

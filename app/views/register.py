@@ -22,6 +22,7 @@ from app.views import (
     price_extras,
     price_trial,
     prices,
+    refund_requests,
     staff,
     stores,
     vouchers,
@@ -69,6 +70,12 @@ MENU: list[tuple[str, Any, str, list[Entry]]] = [
         "cash",
         [
             (orders.PaymentView, "payments", _l("Payments"), "credit-card"),
+            (
+                refund_requests.RefundRequestView,
+                "refund_requests",
+                _l("Refund requests"),
+                "message-dollar",
+            ),
             (orders.RefundView, "refunds", _l("Refunds"), "arrow-back-up"),
         ],
     ),

@@ -91,6 +91,7 @@ class PolicySchema(AnswerSchema):
     no_show_release_minutes = fields.Integer(allow_none=True)
     no_show_refund_percent = fields.Integer()
     early_refund_percent = fields.Integer()
+    refund_window_days = fields.Integer()
 
 
 class SessionSchema(AnswerSchema):
