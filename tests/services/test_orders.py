@@ -76,19 +76,19 @@ def test_actions_are_those_that_work(shop: Shop) -> None:
     assert allowed(shown(shop, no)) == {"pay", "cancel"}
     assert allowed(shown(shop, no, 0.25)) == {"cancel"}
     shop.pay(no)
-    assert allowed(shown(shop, no)) == {"cancel", "change", "extend"}
-    assert allowed(shown(shop, no, 2.75)) == {"cancel", "check_in", "change", "extend"}
+    assert allowed(shown(shop, no)) == {"cancel", "change", "extend", "refund_request"}
+    assert allowed(shown(shop, no, 2.75)) == {"cancel", "check_in", "change", "extend", "refund_request"}
     stays.check_in(no, actor=shop.guest, now=shop.at(3))
-    assert allowed(shown(shop, no, 3)) == {"check_out", "extend"}
+    assert allowed(shown(shop, no, 3)) == {"check_out", "extend", "refund_request"}
     stays.check_out(no, actor=shop.guest, now=shop.at(4))
-    assert allowed(shown(shop, no, 4)) == set()
+    assert allowed(shown(shop, no, 4)) == {"refund_request"}
 
 
 def test_actions_of_a_group_order(shop: Shop) -> None:
     no = shop.group_order(shop.campaign())
     assert allowed(shown(shop, no)) == {"pay", "cancel"}
     shop.pay(no)
-    assert allowed(shown(shop, no)) == set()
+    assert allowed(shown(shop, no)) == {"refund_request"}
 
 
 def test_foreign_orders_are_not_found(shop: Shop) -> None:
