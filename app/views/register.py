@@ -74,7 +74,7 @@ MENU: list[tuple[str, Any, str, list[Entry]]] = [
                 refund_requests.RefundRequestView,
                 "refund_requests",
                 _l("Refund requests"),
-                "message-dollar",
+                "message-2",
             ),
             (orders.RefundView, "refunds", _l("Refunds"), "arrow-back-up"),
         ],
