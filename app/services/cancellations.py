@@ -12,7 +12,16 @@ from app.domain.errors import InvalidTransition
 from app.domain.events import REASON_LABELS
 from app.domain.states import BookingState, OrderKind, OrderStatus
 from app.models import Order
-from app.services import bookings, group_orders, notifications, payments, pending_changes, refunds, vouchers
+from app.services import (
+    bookings,
+    group_orders,
+    notifications,
+    payments,
+    pending_changes,
+    refund_requests,
+    refunds,
+    vouchers,
+)
 from app.services.booking_rows import lock_rooms_of
 from app.services.locks import lock_order
 from app.services.order_log import move_order
@@ -88,6 +97,7 @@ def _give_vouchers_back(order: Order, *, actor: Actor, now: datetime) -> None:
 
 def leave(order: Order, event: str, leaving: Leaving, *, reason: str, actor: Actor, now: datetime) -> None:
     """Move the order by *event* to refunding or cancelled, and create the refund."""
+    refund_requests.drop_open_request(order, actor=actor, now=now)
     move_order(
         order,
         event,

@@ -183,6 +183,13 @@ def withdraw_request(no: str, request_id: int, *, actor: Actor, now: datetime) -
     return describe_request(request)
 
 
+def drop_open_request(order: Order, *, actor: Actor, now: datetime) -> None:
+    """Withdraw the request of a locked order that is left in another way: nobody has to review it any more."""
+    request = open_request_of(order)
+    if request is not None:
+        _decide(request, "withdraw", RefundRequestStatus.WITHDRAWN, actor=actor, now=now)
+
+
 @transactional
 def approve_request(
     request_id: int, *, amount_fen: int | None = None, reason: str, actor: Actor, now: datetime

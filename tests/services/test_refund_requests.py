@@ -12,7 +12,7 @@ from app.domain.actor import StoreScope, staff_actor
 from app.domain.errors import DomainError
 from app.domain.states import BookingState, OrderStatus, RefundRequestStatus, VoucherStatus
 from app.models import AuditEntry, CampaignBuyer, Recipient, Refund, RefundRequest
-from app.services import orders, refund_requests, stays
+from app.services import cancellations, orders, refund_requests, stays
 from tests.services.counter import refused, unchanged
 from tests.services.shop import Shop
 
@@ -300,3 +300,10 @@ def test_a_refunded_member_leaves_its_seat_to_others(shop: Shop) -> None:
     assert team is not None and team.joined_count == 0
     shop.finish_refunds()
     assert shop.status(no) is OrderStatus.REFUNDED
+
+
+def test_leaving_otherwise_withdraws_the_request(shop: Shop) -> None:
+    no = shop.paid_booking()
+    request_id = ask(shop, no)
+    cancellations.cancel_order(no, actor=shop.guest, now=shop.now)
+    assert row_of(shop, request_id).status is RefundRequestStatus.WITHDRAWN
