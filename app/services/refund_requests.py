@@ -184,7 +184,7 @@ def withdraw_request(no: str, request_id: int, *, actor: Actor, now: datetime) -
 
 
 def drop_open_request(order: Order, *, actor: Actor, now: datetime) -> None:
-    """Withdraw the request of a locked order that is left in another way: nobody has to review it any more."""
+    """Withdraw the request of a locked order that is left in another way: nobody has to review it now."""
     request = open_request_of(order)
     if request is not None:
         _decide(request, "withdraw", RefundRequestStatus.WITHDRAWN, actor=actor, now=now)
