@@ -14,10 +14,10 @@ from app.domain.clock import utc_now
 from app.domain.errors import DomainError, InvalidField
 from app.models import RefundRequest
 from app.services import refund_requests, staff_orders
-from app.views.answers import json_answer, posted_values, problem, wants_json
+from app.views.answers import json_answer, posted_values, problem, refusal_text, wants_json
 from app.views.base import KitInterface, LedgerView
 from app.views.kit.current import current_actor
-from app.views.orders import refusal_text, with_fen
+from app.views.order_words import with_fen
 
 
 class RefundRequestView(LedgerView):
