@@ -136,6 +136,30 @@ class LimitReached(Conflict):
     default_message = _l("You have reached the limit for this offer.")
 
 
+class ShiftRequired(Conflict):
+    """Money over the counter belongs to a shift, and the cashier has none open in this store."""
+
+    code = "shift_required"
+    default_message = _l("Please open your shift in this store first.")
+
+
+class ShiftAlreadyOpen(Conflict):
+    code = "shift_already_open"
+    default_message = _l("You already have an open shift in this store.")
+
+
+class SlipUsed(Conflict):
+    code = "slip_used"
+    default_message = _l("This slip has already been recorded.")
+
+
+class AmountChanged(Conflict):
+    """What is to be paid is no longer what was shown; `data["due_fen"]` is what it is now."""
+
+    code = "amount_changed"
+    default_message = _l("The amount has changed meanwhile. Please look again.")
+
+
 class Refused(DomainError):
     """The request is understood and not acceptable (HTTP 422)."""
 
@@ -148,6 +172,20 @@ class InvalidField(Refused):
     def of(cls, field: str, message: Any) -> InvalidField:
         """Return the refusal of one field."""
         return cls(errors={field: [message]})
+
+
+class CardNumberRefused(InvalidField):
+    """Somebody typed what may be the whole number of a card; it is never stored."""
+
+    code = "card_number_refused"
+    default_message = _l("Never type the number of a card; its last 4 digits are enough.")
+
+
+class DifferenceUnexplained(InvalidField):
+    """Counted and expected money differ; `data["differences"]` says by how much, a reason is missing."""
+
+    code = "difference_unexplained"
+    default_message = _l("What was counted differs from what was expected. Please give the reason.")
 
 
 class RuleRefused(Refused):

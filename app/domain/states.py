@@ -120,6 +120,11 @@ class PaymentChannel(LabelledEnum):
 COUNTER_CHANNELS = (PaymentChannel.COUNTER_CASH, PaymentChannel.COUNTER_POS)
 
 
+class ShiftStatus(LabelledEnum):
+    OPEN = ("open", _l("Open"), "green")
+    CLOSED = ("closed", _l("Closed"), "secondary")
+
+
 class CampaignStatus(LabelledEnum):
     DRAFT = ("draft", _l("Draft"), "secondary")
     PUBLISHED = ("published", _l("Published"), "green")

@@ -13,6 +13,7 @@ from app.models.payments import ChannelCredential, Payment, PaymentCallback, Ref
 from app.models.pricing import BookingPolicy, BookingSession, DayKind, PriceKind, PriceRule, PriceScope
 from app.models.refund_requests import RefundRequest
 from app.models.rooms import Facility, Room, RoomBlock, RoomFacility, RoomType
+from app.models.shifts import CounterEntry, Shift, ShiftCount
 from app.models.staff import RoleOffer, Staff
 from app.models.stores import Media, MediaKind, OpeningHours, Store
 from app.models.vouchers import Redemption, RedemptionAttempt, Voucher
@@ -28,6 +29,7 @@ __all__ = [
     "CampaignBuyer",
     "CampaignEvent",
     "ChannelCredential",
+    "CounterEntry",
     "Customer",
     "CustomerIdentity",
     "CustomerSession",
@@ -63,6 +65,8 @@ __all__ = [
     "RoomBlock",
     "RoomFacility",
     "RoomType",
+    "Shift",
+    "ShiftCount",
     "Staff",
     "Store",
     "Team",

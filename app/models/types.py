@@ -63,13 +63,13 @@ class EncryptedJson(TypeDecorator[dict[str, Any]]):
 JsonValue = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 
 
-def labelled(enum: type[LabelledEnum], name: str) -> Enum:
-    """Return the column type that stores the value of *enum*, checked by the constraint *name*."""
+def labelled(enum: type[LabelledEnum], name: str, *, is_checked: bool = True) -> Enum:
+    """Return the column type that stores the value of *enum*, checked by the constraint *name* if wanted."""
     return Enum(
         enum,
         name=name,
         native_enum=False,
-        create_constraint=True,
+        create_constraint=is_checked,
         validate_strings=True,
         length=32,
         values_callable=lambda members: [member.value for member in members],

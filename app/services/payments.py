@@ -263,7 +263,8 @@ def apply_success(facts: PaymentFacts, *, now: datetime) -> None:
     payment = _lock_payment(found.id)
     # Somebody else may have credited it while we waited for the locks.
     if payment.status is not PaymentStatus.SUCCEEDED:
-        _credit(payment, order, facts, now=now)
+        payment.transaction_no = facts.transaction_no
+        credit_payment(payment, order, paid_at=facts.paid_at or now, actor=PAYMENT_SERVICE, now=now)
 
 
 def _match(payment: Payment, facts: PaymentFacts) -> None:
@@ -279,31 +280,34 @@ def _match(payment: Payment, facts: PaymentFacts) -> None:
             raise CallbackRefused(code)
 
 
-def _credit(payment: Payment, order: Order, facts: PaymentFacts, *, now: datetime) -> None:
+def credit_payment(payment: Payment, order: Order, *, paid_at: datetime, actor: Actor, now: datetime) -> None:
+    """Credit a payment that has come in and settle what it is for, inside the caller's transaction.
+
+    The caller holds the locks of the rooms, the order and the payment. Raises InvalidTransition.
+    """
     check_transition(PAYMENT, "succeed", payment.status, PaymentStatus.SUCCEEDED)
     payment.status = PaymentStatus.SUCCEEDED
-    payment.transaction_no = facts.transaction_no
-    payment.paid_at = facts.paid_at or now
+    payment.paid_at = paid_at
     payment.next_query_at = None
     order.paid_fen += payment.amount_fen
     record_event(
         order,
         "payment_succeeded",
-        actor=PAYMENT_SERVICE,
+        actor=actor,
         now=now,
         data={"payment_no": payment.payment_no, "amount_fen": payment.amount_fen},
     )
     session().flush()
-    _settle(order, payment, now=now)
+    _settle(order, payment, actor=actor, now=now)
 
 
-def _settle(order: Order, payment: Payment, *, now: datetime) -> None:
+def _settle(order: Order, payment: Payment, *, actor: Actor, now: datetime) -> None:
     """Decide what the money is for: the order, its room once more, or back where it came from."""
     if order.status is OrderStatus.PENDING_PAYMENT:
         if order.kind is OrderKind.BOOKING:
-            bookings.settle_paid(order, actor=PAYMENT_SERVICE, now=now)
+            bookings.settle_paid(order, actor=actor, now=now)
         else:
-            group_orders.settle_paid(order, actor=PAYMENT_SERVICE, now=now)
+            group_orders.settle_paid(order, actor=actor, now=now)
     elif not (dues.settle_due(order, payment, now=now) or _rebooked(order, now=now)):
         refunds.refund_payment(payment, order, reason="paid_late", actor=PAYMENT_SERVICE, now=now)
 

@@ -11,7 +11,15 @@ from sqlalchemy import func, select, update
 from app.domain.actor import PAYMENT_SERVICE, Actor
 from app.domain.errors import Unavailable
 from app.domain.events import reason_label
-from app.domain.states import REFUND, OrderKind, OrderStatus, PaymentStatus, RefundStatus, check_transition
+from app.domain.states import (
+    COUNTER_CHANNELS,
+    REFUND,
+    OrderKind,
+    OrderStatus,
+    PaymentStatus,
+    RefundStatus,
+    check_transition,
+)
 from app.gateways.ports import (
     CallbackHeaders,
     CallbackInvalid,
@@ -34,6 +42,8 @@ log = logging.getLogger(__name__)
 OPEN = (RefundStatus.CREATED, RefundStatus.PROCESSING, RefundStatus.ABNORMAL)
 # Seconds until the next try or question, the last step repeated.
 TRY_AFTER_SECONDS = (5, 15, 60, 300, 900)
+# What came in over the counter is handed out there: a task for somebody instead of a request to a service.
+COUNTER_ROUTE = "counter"
 
 
 def refundable_fen(order: Order) -> int:
@@ -83,15 +93,18 @@ def _create(
         .values(refund_reserved_fen=Payment.refund_reserved_fen + amount_fen)
     )
     session().refresh(payment)
+    is_task = payment.channel in COUNTER_CHANNELS
     refund = Refund(
         refund_no=new_number("R", now),
         payment_id=payment.id,
         order_id=order.id,
-        status=RefundStatus.CREATED,
+        status=RefundStatus.PROCESSING if is_task else RefundStatus.CREATED,
         amount_fen=amount_fen,
+        route=COUNTER_ROUTE if is_task else "original",
         reason=reason[:80],
         created_at=now,
-        next_try_at=now + timedelta(seconds=TRY_AFTER_SECONDS[0]),
+        accepted_at=now if is_task else None,
+        next_try_at=None if is_task else now + timedelta(seconds=TRY_AFTER_SECONDS[0]),
     )
     session().add(refund)
     session().flush()
@@ -110,7 +123,8 @@ def _create(
         variables={"amount": amount_fen},
         now=now,
     )
-    queue.enqueue("app.jobs.send_refund", refund.id)
+    if not is_task:
+        queue.enqueue("app.jobs.send_refund", refund.id)
 
 
 def send_refund(refund_id: int, *, now: datetime) -> None:
@@ -149,6 +163,8 @@ def _request(refund_id: int) -> tuple[Refund, Any, RefundRequest] | None:
     if row is None or row.Refund.status not in (RefundStatus.CREATED, RefundStatus.PROCESSING):
         return None
     refund, payment = row.Refund, row.Payment
+    if refund.route == COUNTER_ROUTE:
+        return None
     wanted = RefundRequest(
         refund_no=refund.refund_no,
         started_at=refund.created_at,
@@ -164,7 +180,7 @@ def _request(refund_id: int) -> tuple[Refund, Any, RefundRequest] | None:
 
 @transactional
 def _plan_retry(refund_id: int, error: str, *, now: datetime) -> None:
-    refund = _lock_refund(refund_id)
+    refund = lock_refund(refund_id)
     refund.try_count += 1
     step = min(refund.try_count, len(TRY_AFTER_SECONDS) - 1)
     refund.next_try_at = now + timedelta(seconds=TRY_AFTER_SECONDS[step])
@@ -181,7 +197,7 @@ def _apply_refusal(refund_id: int, refusal: GatewayRefused, *, now: datetime) ->
 @transactional
 def _mark_abnormal(refund_id: int, error: str, *, now: datetime) -> None:
     order = lock_order(_order_id_of(refund_id))
-    refund = _lock_refund(refund_id)
+    refund = lock_refund(refund_id)
     refund.last_error = error[:200]
     _to_abnormal(refund, order, now=now)
 
@@ -192,7 +208,8 @@ def _order_id_of(refund_id: int) -> int:
     return order_id
 
 
-def _lock_refund(refund_id: int) -> Refund:
+def lock_refund(refund_id: int) -> Refund:
+    """Lock a refund, after its order, and return it as it is now."""
     return (
         session()
         .execute(
@@ -234,14 +251,14 @@ def apply_facts(facts: RefundFacts, *, now: datetime) -> None:
     if found is None:
         raise CallbackRefused("unknown_refund")
     order = lock_order(found.order_id)
-    refund = _lock_refund(found.id)
+    refund = lock_refund(found.id)
     if facts.amount_fen is not None and facts.amount_fen != refund.amount_fen:
         raise CallbackRefused("amount_mismatch")
     if refund.status in (RefundStatus.SUCCEEDED, RefundStatus.CLOSED):
         return
     refund.provider_refund_no = facts.provider_refund_no or refund.provider_refund_no
     if facts.status == "succeeded":
-        _to_succeeded(refund, order, facts, now=now)
+        finish_refund(refund, order, finished_at=facts.finished_at or now, actor=PAYMENT_SERVICE, now=now)
     elif facts.status == "processing":
         _to_processing(refund, now=now)
     elif facts.status in ("abnormal", "closed"):
@@ -259,17 +276,23 @@ def _to_processing(refund: Refund, *, now: datetime) -> None:
     refund.next_try_at = now + timedelta(seconds=TRY_AFTER_SECONDS[step])
 
 
-def _to_succeeded(refund: Refund, order: Order, facts: RefundFacts, *, now: datetime) -> None:
+def finish_refund(
+    refund: Refund, order: Order, *, finished_at: datetime, actor: Actor, now: datetime
+) -> None:
+    """Book a refund that has arrived, inside the caller's transaction; raises InvalidTransition.
+
+    The caller holds the locks of the order and the refund.
+    """
     check_transition(REFUND, "succeed", refund.status, RefundStatus.SUCCEEDED)
     refund.status = RefundStatus.SUCCEEDED
-    refund.finished_at = facts.finished_at or now
+    refund.finished_at = finished_at
     refund.next_try_at = None
     order.refunded_fen += refund.amount_fen
     session().flush()
     record_event(
         order,
         "refund_succeeded",
-        actor=PAYMENT_SERVICE,
+        actor=actor,
         now=now,
         data={"refund_no": refund.refund_no, "amount_fen": refund.amount_fen},
     )
@@ -281,10 +304,10 @@ def _to_succeeded(refund: Refund, order: Order, facts: RefundFacts, *, now: date
         now=now,
     )
     if order.status is OrderStatus.REFUNDING and not _has_open_refunds(order):
-        _finish(order, now=now)
+        _finish(order, actor=actor, now=now)
 
 
-def _finish(order: Order, *, now: datetime) -> None:
+def _finish(order: Order, *, actor: Actor, now: datetime) -> None:
     """All refunds are done: the order is refunded, unless it lives on or vouchers of it are still good."""
     from app.services import group_orders
 
@@ -299,7 +322,7 @@ def _finish(order: Order, *, now: datetime) -> None:
         OrderStatus.IN_USE,
     )
     finished_at = (order.finished_at or now) if is_over else None
-    move_order(order, "refund_done", target, actor=PAYMENT_SERVICE, now=now, finished_at=finished_at)
+    move_order(order, "refund_done", target, actor=actor, now=now, finished_at=finished_at)
 
 
 def _living_status(order: Order) -> OrderStatus | None:

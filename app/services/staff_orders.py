@@ -20,6 +20,7 @@ from app.services import (
     adjustments,
     cancellations,
     changes,
+    counter,
     extensions,
     payments,
     room_moves,
@@ -234,6 +235,8 @@ def _adjust(wish: _Wish) -> dict[str, Any]:
 
 def _take_payment(wish: _Wish) -> dict[str, Any]:
     channel = str(wish.values.get("channel") or "wechat_native")
+    if counter.is_counter_channel(channel):
+        return counter.take_payment(wish.no, counter.read_tender(wish.values), **wish.who)
     return payments.start_payment(wish.no, channel=channel, **wish.who)
 
 

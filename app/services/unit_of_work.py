@@ -19,6 +19,8 @@ from app.domain.errors import (
     InvalidTransition,
     LimitReached,
     RoomTaken,
+    ShiftAlreadyOpen,
+    SlipUsed,
     SoldOut,
     TeamFull,
     Unavailable,
@@ -43,6 +45,8 @@ CONSTRAINT_REFUSALS: dict[str, type[DomainError]] = {
     "ck_teams_not_overfull": TeamFull,
     "ck_payments_refunds_within": LimitReached,
     "uq_redemptions_reverses_id": InvalidTransition,
+    "uq_shifts_one_open": ShiftAlreadyOpen,
+    "uq_counter_entries_slip_key": SlipUsed,
 }
 
 # Deadlock, serialisation failure and lock time-out: another try may well succeed.

@@ -122,7 +122,7 @@ class OrderView(LedgerView):
             return answer
         if answer.status_code >= 400:
             return self._refused(no, name, values, answer)
-        if answer.json.get("payment_no"):
+        if answer.json.get("params"):
             return self._payment_page(no, answer.json)
         text, kind = words.done_text(name, answer.json)
         flash(text, kind)
