@@ -1,4 +1,4 @@
-"""Room state over time: free and grey spans with their reasons, and the nearest places when one is refused.
+"""Room state over time: free and grey spans with their reasons.
 
 *Free* is a promise in both directions. A booking of an allowed length on the policy's steps that lies wholly
 inside one free span is accepted by `check_span` and `check_place`; a booking that touches a grey span is
@@ -17,16 +17,13 @@ from zoneinfo import ZoneInfo
 
 from app.domain.booking_rules import BlockSpan, BookingPolicy, BusySpan
 from app.domain.slots import (
-    MINUTE,
     Span,
     grid_ceil,
     grid_floor,
     local_day,
-    span_of_minutes,
     subtract,
 )
 
-NEARBY = timedelta(hours=24)
 # What shows where several things hold at once: the guests first, then what keeps the room from being used.
 RANKS = {
     "in_use": 0,
@@ -70,23 +67,6 @@ class StateSpan:
     state: str
     reason: str | None = None
     ref: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FreeRoom:
-    """A room in which alternatives may be offered, with its free spans."""
-
-    room_id: int
-    policy: BookingPolicy
-    free: tuple[Span, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Alternative:
-    """A place that is free instead of a refused one."""
-
-    room_id: int
-    span: Span
 
 
 class _Layer(NamedTuple):
@@ -157,36 +137,6 @@ def free_minutes_on(free: Iterable[Span], on: date, tz: ZoneInfo) -> int:
     """Return how many free minutes lie in one local day, for the month calendar."""
     day = local_day(on, tz)
     return sum(part.minutes for span in free if (part := span.intersect(day)))
-
-
-def nearby_window(policy: BookingPolicy, wanted: Span, *, now: datetime, tz: ZoneInfo) -> Span:
-    """Return the time in which alternatives to a refused span are looked for.
-
-    That is 24 hours to both sides of its start, moved to what can be booked when it is past or too far.
-    """
-    last_at = policy.horizon_at(now, tz) - timedelta(minutes=policy.min_minutes)
-    centre = min(max(wanted.start_at, now), last_at)
-    return Span(centre - NEARBY, centre + NEARBY + timedelta(minutes=policy.max_minutes))
-
-
-def alternatives(
-    wanted: Span, room_id: int | None, rooms: Sequence[FreeRoom], tz: ZoneInfo, *, limit: int = 3
-) -> list[Alternative]:
-    """Return up to *limit* free places for a refused span, the most fitting first.
-
-    First the nearest earlier and later start in the same room and the first other room at the same time, then
-    the nearest starts of the other rooms in the order of *rooms*. The length becomes the longest allowed one
-    that is not above the wanted one, and the shortest where that fits nowhere; so the answer is empty only
-    when no room has a free span.
-    """
-    refused = Alternative(room_id, wanted) if room_id is not None else None
-    offers = [offer for room in rooms for offer in _offers(room, wanted, refused, tz)]
-    offers.sort(key=lambda offer: abs(offer.span.start_at - wanted.start_at))
-    same = [offer for offer in offers if offer.room_id == room_id]
-    others = [offer for offer in offers if offer.room_id != room_id]
-    twins = [offer for offer in others if offer.span.start_at == wanted.start_at]
-    best = [*same[:2], *twins[:1]]
-    return [*best, *(offer for offer in others if offer not in best)][:limit]
 
 
 def _reach_minutes(policy: BookingPolicy) -> int:
@@ -271,28 +221,3 @@ def _only_usable_gaps(shown: Iterable[_Layer], policy: BookingPolicy, tz: ZoneIn
 
 def _first_start(gap: _Layer | Span, policy: BookingPolicy, tz: ZoneInfo) -> datetime:
     return grid_ceil(gap.start_at, policy.start_step_minutes, tz)
-
-
-def _offers(room: FreeRoom, wanted: Span, refused: Alternative | None, tz: ZoneInfo) -> list[Alternative]:
-    """Return the nearest start up to the wanted one and the nearest after it, in one room."""
-    policy = room.policy
-    for minutes in (policy.fit_length(wanted.minutes), policy.min_minutes):
-        spans = {span for gap in room.free for span in _nearest(gap, wanted.start_at, minutes, policy, tz)}
-        offers = [Alternative(room.room_id, span) for span in sorted(spans)]
-        earlier = [offer for offer in offers if offer.span.start_at <= wanted.start_at and offer != refused]
-        later = [offer for offer in offers if offer.span.start_at > wanted.start_at]
-        if earlier or later:
-            return [*earlier[-1:], *later[:1]]
-    return []
-
-
-def _nearest(gap: Span, at: datetime, minutes: int, policy: BookingPolicy, tz: ZoneInfo) -> Iterator[Span]:
-    """Yield the last start up to *at* and the first after it that leave room for *minutes* inside one gap."""
-    length = timedelta(minutes=minutes)
-    step = policy.start_step_minutes
-    last = grid_floor(min(at, gap.end_at - length), step, tz)
-    if last >= gap.start_at:
-        yield span_of_minutes(last, minutes)
-    first = grid_ceil(max(at + MINUTE, gap.start_at), step, tz)
-    if first + length <= gap.end_at:
-        yield span_of_minutes(first, minutes)

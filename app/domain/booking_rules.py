@@ -169,7 +169,7 @@ def check_span(
         raise _refusal(OffStep, "start_step_minutes", 1)
     hours = opening_spans(opening, tz, span)
     if hours != [span]:
-        raise _refusal(Closed, "opening_hours", [_data_of(part) for part in hours])
+        raise _refusal(Closed, "opening_hours", [span_data(part) for part in hours])
 
 
 def check_place(
@@ -182,11 +182,11 @@ def check_place(
     """
     for block in blocks:
         if block.span.overlaps(span):
-            raise _refusal(Blocked, "room_block", _data_of(block.span))
+            raise _refusal(Blocked, "room_block", span_data(block.span))
     wanted = busy_span(policy, span)
     for taken in busy:
         if taken.busy.overlaps(wanted):
-            raise RoomTaken(data={"rule": "room_taken", "limit": _data_of(taken.busy)})
+            raise RoomTaken(data={"rule": "room_taken", "limit": span_data(taken.busy)})
 
 
 def check_customer_limits(policy: BookingPolicy, *, open_holds: int, bookings_that_day: int) -> None:
@@ -248,5 +248,6 @@ def _refusal(kind: type[RuleRefused], rule: str, limit: Any) -> RuleRefused:
     return kind(data={"rule": rule, "limit": limit})
 
 
-def _data_of(span: Span) -> dict[str, str]:
+def span_data(span: Span) -> dict[str, str]:
+    """Return a span as the data of refusals carry it."""
     return {"start_at": span.start_at.isoformat(), "end_at": span.end_at.isoformat()}

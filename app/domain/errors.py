@@ -275,3 +275,7 @@ class RefundNotAllowed(Refused):
 class ChangeNotAllowed(RuleRefused):
     code = "change_not_allowed"
     default_message = _l("A change is not possible here.")
+
+
+# What refuses a quote or a booking and carries `rule`, `limit` and `alternatives` in its data.
+REFUSALS = (RuleRefused, RoomTaken, VoucherLocked, VoucherAlreadyRedeemed)

@@ -8,7 +8,7 @@ from sqlalchemy import func, or_, select
 
 from app.domain import booking_rules as rules
 from app.domain.actor import SYSTEM, Actor
-from app.domain.errors import Blacklisted, RoomTaken, RuleRefused
+from app.domain.errors import REFUSALS, Blacklisted
 from app.domain.slots import Span, local_date, local_day
 from app.domain.states import OCCUPYING_STATES, BookingState, OrderKind, OrderStatus
 from app.models import Booking, Customer, Order, OrderSource
@@ -32,7 +32,7 @@ def create_booking(request: BookingRequest, *, note: str = "", actor: Actor, now
     room = load_room(request.room_id)
     try:
         return _create_booking(request, room, note=note, actor=actor, now=now)
-    except (RuleRefused, RoomTaken) as refusal:
+    except REFUSALS as refusal:
         raise with_alternatives(refusal, request, room, actor=actor, now=now) from None
 
 

@@ -7,18 +7,19 @@ from datetime import datetime
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from app.domain import booking_rules as rules
 from app.domain import changes as change_rules
 from app.domain.actor import Actor, customer_actor
-from app.domain.errors import Blacklisted, InPast, InvalidTransition, RoomTaken, RuleRefused
+from app.domain.errors import REFUSALS, Blacklisted, DomainError, InPast, InvalidTransition
 from app.domain.pricing import LineKind, Quote, QuoteLine
 from app.domain.slots import Span, local_date, local_day, local_minute
-from app.domain.states import OCCUPYING_STATES, ChangeKind, ChangeStatus, VoucherStatus
+from app.domain.states import OCCUPYING_STATES, BookingState, ChangeKind, ChangeStatus, VoucherStatus
 from app.domain.voucher_rules import check_use
-from app.models import Booking, BookingSession, Customer, Order, OrderChange, Voucher
+from app.models import Booking, Customer, Order, OrderChange, Voucher
 from app.services import payments, pending_changes, refunds, vouchers
+from app.services.alternatives import Wish, explain, session_at
 from app.services.booking_rows import booking_of, lock_booking
 from app.services.bookings import release_stale_holds
 from app.services.locks import lock_customer
@@ -26,12 +27,12 @@ from app.services.order_lines import lines_of, versioned
 from app.services.orders import find_order
 from app.services.price_books import buyer_of
 from app.services.proposals import Proposal, describe_proposal, submit, sums_after
-from app.services.quotes import BookingRequest, with_alternatives
 from app.services.room_rules import RoomRules, frozen_policy, load_occupancy
 from app.services.store_config import load_price_book, load_room
 from app.services.unit_of_work import session, transactional
 
-Refusal = (RuleRefused, RoomTaken)
+# A booking that cannot be changed at all is told the nearest free places too.
+REFUSED = (*REFUSALS, InvalidTransition)
 NOTHING_WAITS = _l("No change waits for its payment.")
 
 
@@ -53,7 +54,7 @@ def preview_change(no: str, request: ChangeRequest, *, actor: Actor, now: dateti
     booking = booking_of(order)
     try:
         proposal = _propose(order, booking, request, actor=actor, now=now)
-    except Refusal as refusal:
+    except REFUSED as refusal:
         raise explained(refusal, order, booking, request, actor=actor, now=now) from None
     return describe_proposal(order, proposal)
 
@@ -70,7 +71,7 @@ def change_order(
     close_pending_payments(order_id, now=now)
     try:
         return _change(order_id, request, reason=reason, actor=actor, now=now)
-    except Refusal as refusal:
+    except REFUSED as refusal:
         order = session().get_one(Order, order_id, populate_existing=True)
         raise explained(refusal, order, booking_of(order), request, actor=actor, now=now) from None
 
@@ -122,21 +123,46 @@ def close_pending_payments(order_id: int, *, now: datetime) -> None:
 
 
 def explained(
-    refusal: RuleRefused | RoomTaken,
+    refusal: DomainError,
     order: Order,
     booking: Booking,
     request: ChangeRequest,
     *,
     actor: Actor,
     now: datetime,
-) -> RuleRefused | RoomTaken:
-    """Add the nearest places that are free instead."""
+) -> DomainError:
+    """Add the nearest places that the booking could be changed to, each with the sum that it would cost."""
     room = load_room(request.room_id or booking.room_id)
     if room.store_id != booking.store_id:
         room = load_room(booking.room_id)
-    span = _wanted_span(booking, request)
-    wanted = BookingRequest(room.room_id, span.start_at, span.end_at)
-    return with_alternatives(refusal, wanted, room, actor=_buyer(order, actor), now=now)
+    present = Span(booking.start_at, booking.end_at)
+    sold = lines_of(order)
+
+    def price(place: RoomRules, span: Span, voucher: Voucher | None) -> int:
+        if (place.room_id, span) == (booking.room_id, present):
+            raise change_rules.refusal("unchanged", None)
+        session_id = _session_of(sold, place, span)
+        return _priced(
+            order, booking, place, span, session_id, voucher, actor=actor, now=now
+        ).totals.total_fen
+
+    wish = Wish(
+        room,
+        _wanted_span(booking, request),
+        _buyer(order, actor),
+        session_id=_session_of(sold, room, present),
+        voucher=_voucher_of(order),
+        order_id=order.id,
+        price=price,
+    )
+    return explain(refusal, wish, now=now)
+
+
+def not_possible(kind: ChangeKind, order: Order) -> InvalidTransition:
+    """Return the refusal of a change or extension in the order's present status."""
+    possible = [status.value for status in pending_changes.CHANGEABLE[kind]]
+    data = {"event": kind.value, "status": order.status.value, "rule": "status", "limit": possible}
+    return InvalidTransition(data=data)
 
 
 def _wanted_span(booking: Booking, request: ChangeRequest) -> Span:
@@ -156,7 +182,7 @@ def _propose(
 ) -> Proposal:
     """Check a change against every rule and price it."""
     if order.status not in pending_changes.CHANGEABLE[ChangeKind.CHANGE]:
-        raise InvalidTransition(data={"event": "change", "status": str(order.status)})
+        raise not_possible(ChangeKind.CHANGE, order)
     room = load_room(request.room_id or booking.room_id)
     span = _wanted_span(booking, request)
     policy = frozen_policy(order.policy)
@@ -171,17 +197,26 @@ def _propose(
     sold = lines_of(order)
     session_id = _session_of(sold, room, span)
     _check(order, booking, room, span, session_id, voucher, actor=actor, now=now)
+    return _priced(order, booking, room, span, session_id, voucher, actor=actor, now=now)
+
+
+def _priced(
+    order: Order,
+    booking: Booking,
+    room: RoomRules,
+    span: Span,
+    session_id: int | None,
+    voucher: Voucher | None,
+    *,
+    actor: Actor,
+    now: datetime,
+) -> Proposal:
+    """Return what a booking in another place comes to, the fee of the steps that were frozen included."""
     quote = _quote(order, room, span, session_id, voucher, actor=actor, now=now)
     fee_fen = 0
     if actor.is_customer:
-        paid_fen = refunds.refundable_fen(order)
-        fee_fen = rules.cancel_fee(policy.change_steps, paid_fen, booking.start_at, now).fee_fen
-    return _proposal(order, booking, room, span, quote, fee_fen)
-
-
-def _proposal(
-    order: Order, booking: Booking, room: RoomRules, span: Span, quote: Quote, fee_fen: int
-) -> Proposal:
+        steps, paid_fen = frozen_policy(order.policy).change_steps, refunds.refundable_fen(order)
+        fee_fen = rules.cancel_fee(steps, paid_fen, booking.start_at, now).fee_fen
     lines = versioned(quote.lines, dict(quote.rule_versions))
     if fee_fen:
         lines.append(QuoteLine(LineKind.CHANGE_FEE, "", fee_fen))
@@ -242,14 +277,14 @@ def _check(
         terms, place = vouchers.voucher_terms(voucher), vouchers.voucher_room(room)
         check_use(terms, place, span, now=now, tz=room.tz)
     if actor.is_customer:
-        _check_customer(order, booking, room, span)
+        _check_customer(order, booking, room, span, now=now)
     window = rules.busy_span(room.policy, span)
     occupancy = load_occupancy([room.room_id], window, now=now, except_order_id=order.id)
     busy, blocks = occupancy[room.room_id]
     rules.check_place(room.policy, span, busy=busy, blocks=blocks)
 
 
-def _check_customer(order: Order, booking: Booking, room: RoomRules, span: Span) -> None:
+def _check_customer(order: Order, booking: Booking, room: RoomRules, span: Span, *, now: datetime) -> None:
     """Refuse who may not book any more, or has enough bookings on the new day."""
     customer = session().get_one(Customer, order.customer_id)
     if customer.is_blacklisted:
@@ -264,6 +299,7 @@ def _check_customer(order: Order, booking: Booking, room: RoomRules, span: Span)
             Order.id != order.id,
             Booking.change_id.is_(None),
             Booking.state.in_(OCCUPYING_STATES),
+            or_(Booking.state != BookingState.HELD, Booking.hold_expires_at > now),
             Booking.start_at >= day.start_at,
             Booking.start_at < day.end_at,
         )
@@ -281,16 +317,7 @@ def _session_of(sold: list[QuoteLine], room: RoomRules, span: Span) -> int | Non
     """A session stays one when the new time is that of a session; any other time is priced by the hour."""
     if all(line.kind is not LineKind.SESSION for line in sold):
         return None
-    return session().scalar(
-        select(BookingSession.id)
-        .where(
-            BookingSession.store_id == room.store_id,
-            BookingSession.is_active,
-            BookingSession.start_minute == local_minute(span.start_at, room.tz),
-            BookingSession.length_minutes == span.minutes,
-        )
-        .limit(1)
-    )
+    return session_at(room.store_id, local_minute(span.start_at, room.tz), span.minutes)
 
 
 def _quote(

@@ -9,10 +9,13 @@ from flask_babel import lazy_gettext as _l
 
 from app.domain import overtime as overtime_rules
 from app.domain.actor import Actor
+from app.domain.alternatives import MOST
+from app.domain.booking_rules import span_data
 from app.domain.changes import extension_lines
 from app.domain.errors import (
     Blocked,
     Closed,
+    DomainError,
     InvalidField,
     InvalidTransition,
     NoPrice,
@@ -24,17 +27,17 @@ from app.domain.errors import (
 )
 from app.domain.opening import opening_spans
 from app.domain.pricing import QuoteLine, quote_span
-from app.domain.slots import Span
+from app.domain.slots import MINUTE, Span
 from app.domain.states import ChangeKind, OrderStatus
 from app.models import Booking, Order
 from app.services import overtime, pending_changes
+from app.services.alternatives import Wish, explain
 from app.services.booking_rows import booking_of, busy_of, cleaning_of, lock_booking
 from app.services.bookings import release_stale_holds
-from app.services.changes import Refusal, close_pending_payments, describe_change
+from app.services.changes import REFUSED, close_pending_payments, describe_change, not_possible
 from app.services.order_lines import lines_of, versioned
 from app.services.orders import find_order
 from app.services.proposals import Proposal, describe_proposal, submit, sums_after
-from app.services.quotes import BookingRequest, with_alternatives
 from app.services.room_rules import RoomRules, frozen_policy, load_occupancy
 from app.services.store_config import load_price_book, load_room
 from app.services.unit_of_work import session, transactional
@@ -50,8 +53,8 @@ def preview_extension(no: str, end_at: datetime, *, actor: Actor, now: datetime)
     booking = booking_of(order)
     try:
         proposal = _propose(order, booking, end_at, actor=actor, now=now)
-    except Refusal as refusal:
-        raise _explained(refusal, booking, end_at, actor=actor, now=now) from None
+    except REFUSED as refusal:
+        raise _explained(refusal, order, booking, end_at, actor=actor, now=now) from None
     return describe_proposal(order, proposal)
 
 
@@ -66,9 +69,9 @@ def extend_order(
     close_pending_payments(order_id, now=now)
     try:
         return _extend(order_id, end_at, reason=reason, actor=actor, now=now)
-    except Refusal as refusal:
+    except REFUSED as refusal:
         order = session().get_one(Order, order_id, populate_existing=True)
-        raise _explained(refusal, booking_of(order), end_at, actor=actor, now=now) from None
+        raise _explained(refusal, order, booking_of(order), end_at, actor=actor, now=now) from None
 
 
 def add_minutes(no: str, minutes: int, *, reason: str = "", actor: Actor, now: datetime) -> dict[str, Any]:
@@ -101,10 +104,11 @@ def _extend(order_id: int, end_at: datetime, *, reason: str, actor: Actor, now: 
 def _propose(order: Order, booking: Booking, end_at: datetime, *, actor: Actor, now: datetime) -> Proposal:
     """Check an extension against every rule and price it; overtime that has begun is charged before it."""
     if order.status not in pending_changes.CHANGEABLE[ChangeKind.EXTENSION]:
-        raise InvalidTransition(data={"event": "extend", "status": str(order.status)})
+        raise not_possible(ChangeKind.EXTENSION, order)
     booked_at, from_at = overtime.booked_end(booking), _charged_until(order, booking, now=now)
     if not (now < booked_at or frozen_policy(order.policy).has_overtime):
-        raise InvalidTransition(_l("The booked time is over."), data={"event": "extend", "status": "over"})
+        data = {"event": "extend", "status": "over", "rule": "end_at", "limit": booked_at.isoformat()}
+        raise InvalidTransition(_l("The booked time is over."), data=data)
     if end_at <= max(from_at, now):
         raise InvalidField.of("end_at", _l("The end must be after the present end."))
     room = load_room(booking.room_id)
@@ -150,8 +154,9 @@ def _check(
         raise _refusal(TooLong, "max_minutes", policy.max_minutes)
     if added.end_at > room.policy.horizon_at(now, room.tz):
         raise _refusal(TooFar, "max_ahead_days", room.policy.max_ahead_days)
-    if opening_spans(room.opening, room.tz, added) != [added]:
-        raise _refusal(Closed, "opening_hours", None)
+    hours = opening_spans(room.opening, room.tz, added)
+    if hours != [added]:
+        raise _refusal(Closed, "opening_hours", [span_data(part) for part in hours])
     _check_followers(booking, room, added, now=now)
 
 
@@ -160,8 +165,9 @@ def _check_followers(booking: Booking, room: RoomRules, added: Span, *, now: dat
     busy = Span(busy_of(booking).start_at, added.end_at + cleaning_of(booking))
     occupancy = load_occupancy([room.room_id], busy, now=now, except_order_id=booking.order_id)
     others, blocks = occupancy[room.room_id]
-    if any(block.span.overlaps(added) for block in blocks):
-        raise _refusal(Blocked, "room_block", None)
+    for block in blocks:
+        if block.span.overlaps(added):
+            raise _refusal(Blocked, "room_block", span_data(block.span))
     first = min((taken.busy.start_at for taken in others), default=None)
     if first is not None:
         raise RoomTaken(data={"rule": "next_booking", "limit": first.isoformat()})
@@ -180,42 +186,55 @@ def _price(order: Order, room: RoomRules, added: Span) -> list[QuoteLine]:
 
 
 def _explained(
-    refusal: RuleRefused | RoomTaken, booking: Booking, end_at: datetime, *, actor: Actor, now: datetime
-) -> RuleRefused | RoomTaken:
+    refusal: DomainError, order: Order, booking: Booking, end_at: datetime, *, actor: Actor, now: datetime
+) -> DomainError:
     """Add the longest extension that is possible, and the nearest free places."""
     room = load_room(booking.room_id)
-    from_at = overtime.booked_end(booking)
-    wanted = BookingRequest(room.room_id, from_at, max(end_at, from_at + timedelta(minutes=1)))
-    refusal = with_alternatives(refusal, wanted, room, actor=actor, now=now)
-    data = refusal.data or {}
-    longest = _longest(booking, room, now=now)
-    data["alternatives"] = ([longest] if longest else []) + data["alternatives"][: 2 if longest else 3]
-    refusal.data = data
+    from_at = _charged_until(order, booking, now=now)
+    wish = Wish(room, Span(from_at, max(end_at, from_at + MINUTE)), actor)
+    refusal = explain(refusal, wish, now=now)
+    longest = _longest(order, booking, room, actor=actor, now=now)
+    if longest is not None:
+        places = (refusal.data or {})["alternatives"]
+        refusal.data = (refusal.data or {}) | {"alternatives": [longest, *places[: MOST - 1]]}
     return refusal
 
 
-def _longest(booking: Booking, room: RoomRules, *, now: datetime) -> dict[str, Any] | None:
+def _longest(
+    order: Order, booking: Booking, room: RoomRules, *, actor: Actor, now: datetime
+) -> dict[str, Any] | None:
     """Return the most that can be added to the booked time in whole steps, with its price."""
-    from_at = overtime.booked_end(booking)
-    order = session().get_one(Order, booking.order_id)
-    policy = frozen_policy(order.policy)
-    open_until = opening_spans(room.opening, room.tz, Span(from_at, from_at + timedelta(days=1)))
-    if not open_until or open_until[0].start_at > from_at:
-        return None
+    from_at = _charged_until(order, booking, now=now)
+    step = timedelta(minutes=frozen_policy(order.policy).length_step_minutes)
+    steps = (_possible_until(order, booking, room, from_at, now=now) - from_at) // step
+    while steps > 0:
+        end_at = from_at + steps * step
+        try:
+            proposal = _propose(order, booking, end_at, actor=actor, now=now)
+        except NoPrice as gap:
+            # Prices end before the room does: try what lies before the gap.
+            gap_at = datetime.fromisoformat((gap.data or {})["gap"]["start_at"])
+            steps = (gap_at - from_at) // step
+        except DomainError:
+            return None
+        else:
+            return {
+                "room_id": str(room.room_id),
+                "start_at": from_at.astimezone(room.tz).isoformat(),
+                "end_at": end_at.astimezone(room.tz).isoformat(),
+                "total_fen": sum(line.amount_fen for line in proposal.lines),
+                "session_id": None,
+            }
+    return None
+
+
+def _possible_until(
+    order: Order, booking: Booking, room: RoomRules, from_at: datetime, *, now: datetime
+) -> datetime:
+    """Return until when the room is open, free and bookable; *from_at* where it is not."""
+    most_at = from_at + timedelta(minutes=frozen_policy(order.policy).max_minutes)
+    hours = opening_spans(room.opening, room.tz, Span(from_at, most_at))
+    if not hours or hours[0].start_at > from_at:
+        return from_at
     room_until = overtime.latest_end(booking, from_at, now=now)
-    until = min(room_until, open_until[0].end_at, room.policy.horizon_at(now, room.tz))
-    step = timedelta(minutes=policy.length_step_minutes)
-    steps = min(until - from_at, timedelta(minutes=policy.max_minutes)) // step
-    if steps < 1:
-        return None
-    added = Span(from_at, from_at + steps * step)
-    try:
-        total_fen = sum(line.amount_fen for line in _price(order, room, added))
-    except NoPrice:
-        return None
-    return {
-        "room_id": str(room.room_id),
-        "start_at": added.start_at.astimezone(room.tz).isoformat(),
-        "end_at": added.end_at.astimezone(room.tz).isoformat(),
-        "total_fen": total_fen,
-    }
+    return min(room_until, hours[0].end_at, room.policy.horizon_at(now, room.tz))

@@ -11,18 +11,16 @@ from sqlalchemy import select
 
 from app.domain import booking_rules as rules
 from app.domain.actor import Actor
-from app.domain.availability import Alternative, FreeRoom, alternatives, free_spans, nearby_window
-from app.domain.discounts import Buyer
-from app.domain.errors import InvalidField, NoPrice, NotFound, OffStep, RoomTaken, RuleRefused
-from app.domain.price_books import PriceBook
+from app.domain.errors import REFUSALS, DomainError, InvalidField, NotFound, OffStep, RuleRefused
 from app.domain.pricing import Quote, QuoteLine
 from app.domain.slots import Span, local_date, local_instant, span_of_minutes
+from app.domain.states import VoucherStatus
 from app.models import BookingSession, Voucher
 from app.services import vouchers
-from app.services.availability import paint_rooms
+from app.services.alternatives import Wish, explain
 from app.services.price_books import buyer_of
 from app.services.room_rules import RoomRules, load_occupancy
-from app.services.store_config import load_price_book, load_room, load_store_rooms
+from app.services.store_config import load_price_book, load_room
 from app.services.unit_of_work import session
 
 
@@ -53,7 +51,7 @@ def quote_booking(request: BookingRequest, *, actor: Actor | None, now: datetime
     room = load_room(request.room_id)
     try:
         offer = make_offer(request, room, actor=actor, now=now)
-    except (RuleRefused, RoomTaken) as refusal:
+    except REFUSALS as refusal:
         raise with_alternatives(refusal, request, room, actor=actor, now=now) from None
     return describe_quote(offer)
 
@@ -172,48 +170,35 @@ def _session_span(request: BookingRequest, room: RoomRules) -> Span:
 
 
 def with_alternatives(
-    refusal: RuleRefused | RoomTaken,
+    refusal: DomainError,
     request: BookingRequest,
     room: RoomRules,
     *,
     actor: Actor | None = None,
     now: datetime,
-) -> RuleRefused | RoomTaken:
+) -> DomainError:
     """Add the nearest places that are free instead: up to three, each with the price for the actor."""
-    data = {"rule": refusal.code, "limit": None} | (refusal.data or {})
+    wish = Wish(
+        room,
+        _wanted_span(request, room),
+        actor,
+        session_id=request.session_id,
+        voucher=_usable_voucher(request, actor),
+    )
+    return explain(refusal, wish, now=now)
+
+
+def _wanted_span(request: BookingRequest, room: RoomRules) -> Span:
     try:
-        wanted = requested_span(request, room)
+        return requested_span(request, room)
     except (InvalidField, RuleRefused):
         # A session at another time: its day is what matters.
-        wanted = span_of_minutes(request.start_at, room.policy.min_minutes)
-    refusal.data = data | {"alternatives": _alternatives(wanted, room, actor, now=now)}
-    return refusal
+        return span_of_minutes(request.start_at, room.policy.min_minutes)
 
 
-def _alternatives(
-    wanted: Span, room: RoomRules, actor: Actor | None, *, now: datetime
-) -> list[dict[str, Any]]:
-    rooms = load_store_rooms(room.store_id)
-    window = nearby_window(room.policy, wanted, now=now, tz=room.tz)
-    timelines = paint_rooms(rooms, window, now=now)
-    free = [FreeRoom(each.room_id, each.policy, free_spans(timelines[each.room_id])) for each in rooms]
-    found = alternatives(wanted, room.room_id, free, room.tz)
-    by_id = {each.room_id: each for each in rooms}
-    book = load_price_book(room.store_id)
-    buyer = buyer_of(book, actor, now=now)
-    return [_describe_alternative(offer, by_id[offer.room_id], book, buyer) for offer in found]
-
-
-def _describe_alternative(
-    offer: Alternative, room: RoomRules, book: PriceBook, buyer: Buyer
-) -> dict[str, Any]:
-    try:
-        total_fen = book.quote(room.priced_room, offer.span, buyer=buyer).total_fen
-    except NoPrice:
-        total_fen = None
-    return {
-        "room_id": str(offer.room_id),
-        "start_at": offer.span.start_at.astimezone(room.tz).isoformat(),
-        "end_at": offer.span.end_at.astimezone(room.tz).isoformat(),
-        "total_fen": total_fen,
-    }
+def _usable_voucher(request: BookingRequest, actor: Actor | None) -> Voucher | None:
+    """Return the voucher of a request while it can still be used by the one who asks."""
+    voucher = vouchers.find_by_code(request.voucher_code) if request.voucher_code else None
+    if voucher is None or actor is None or voucher.customer_id != actor.id:
+        return None
+    return voucher if voucher.status is VoucherStatus.ISSUED else None

@@ -11,7 +11,15 @@ from flask_babel import lazy_gettext as _l
 from app.domain import booking_rules as rules
 from app.domain.actor import Actor
 from app.domain.changes import refusal
-from app.domain.errors import Closed, InvalidField, InvalidTransition, RoomTaken, RuleRefused, TooLong
+from app.domain.errors import (
+    Closed,
+    DomainError,
+    InvalidField,
+    InvalidTransition,
+    RoomTaken,
+    RuleRefused,
+    TooLong,
+)
 from app.domain.opening import opening_spans
 from app.domain.slots import DAY_MINUTES, MINUTE, Span, floor_minute
 from app.domain.states import BookingState, ChangeKind, OrderStatus
@@ -178,9 +186,7 @@ def move_guests(no: str, room_id: int, *, reason: str = "", actor: Actor, now: d
         raise _explained(refused, session().get_one(Order, order_id), actor=actor, now=now) from None
 
 
-def _explained(
-    refused: RuleRefused | RoomTaken, order: Order, *, actor: Actor, now: datetime
-) -> RuleRefused | RoomTaken:
+def _explained(refused: DomainError, order: Order, *, actor: Actor, now: datetime) -> DomainError:
     booking = booking_of(order)
     room = load_room(booking.room_id)
     start_at = floor_minute(now)

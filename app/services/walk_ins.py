@@ -7,7 +7,7 @@ from typing import Any
 
 from app.domain import booking_rules as rules
 from app.domain.actor import Actor
-from app.domain.errors import DomainError, Forbidden, RoomTaken, RuleRefused
+from app.domain.errors import REFUSALS, DomainError, Forbidden
 from app.domain.opening import opening_spans
 from app.domain.slots import MINUTE, Span, floor_minute
 from app.models import OrderSource
@@ -34,7 +34,7 @@ def create_walk_in(room_id: int, *, minutes: int, note: str = "", actor: Actor, 
     room, request = _request(room_id, minutes, actor=actor, now=now)
     try:
         return _create(request, room, note=note, actor=actor, now=now)
-    except (RuleRefused, RoomTaken) as refusal:
+    except REFUSALS as refusal:
         raise with_alternatives(refusal, request, room, now=now) from None
 
 
@@ -46,7 +46,7 @@ def preview_walk_in(room_id: int, *, minutes: int, actor: Actor, now: datetime) 
     room, request = _request(room_id, minutes, actor=actor, now=now)
     try:
         offer = make_offer(request, room, actor=None, now=now, is_walk_in=True)
-    except (RuleRefused, RoomTaken) as refusal:
+    except REFUSALS as refusal:
         raise with_alternatives(refusal, request, room, now=now) from None
     return describe_quote(offer) | {
         "room": {"id": room.room_id, "name": room.room_name},

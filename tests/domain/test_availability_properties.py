@@ -8,7 +8,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.availability import FreeRoom, alternatives, availability_spans, free_spans, load_window
+from app.domain.alternatives import FreeRoom, alternatives
+from app.domain.availability import availability_spans, free_spans, load_window
 from app.domain.booking_rules import (
     BlockSpan,
     BookingPolicy,

@@ -10,11 +10,9 @@ from typing import Any
 import pytest
 from flask import Flask
 
-from app.extensions import db
-from app.models import ChannelCredential
 from app.services import channels, queue
 from tests import factories, servers
-from tests.services.counter import APP, MERCHANT, PayService
+from tests.services.counter import PayService, register_service
 from tests.services.shop import Shop
 
 
@@ -30,10 +28,7 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
 def pay_service(app: Flask, monkeypatch: pytest.MonkeyPatch, now: datetime) -> PayService:
     """The payment service behind every way of paying."""
     service = PayService()
-    identity = {"mchid": MERCHANT, "app_id": APP}
-    for channel, settings in (("wechat", {"app_id": APP}), ("wechat_pay", identity)):
-        db.session.add(ChannelCredential(channel=channel, settings=settings, secrets={}, created_at=now))
-    db.session.commit()
+    register_service(now)
     monkeypatch.setattr(channels, "wechat_pay", lambda: service)
     return service
 

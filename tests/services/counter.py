@@ -27,6 +27,7 @@ from app.gateways.ports import (
     RefundFacts,
     RefundRequest,
 )
+from app.models import ChannelCredential
 from tests.conftest import KEPT_TABLES
 
 MERCHANT = "1900000001"
@@ -114,6 +115,14 @@ class PayService:
         if values.get("forged"):
             raise CallbackInvalid("not_verified")
         return dict(values)
+
+
+def register_service(now: datetime) -> None:
+    """Save the identities under which the payment service knows the shop."""
+    identity = {"mchid": MERCHANT, "app_id": APP}
+    for channel, settings in (("wechat", {"app_id": APP}), ("wechat_pay", identity)):
+        db.session.add(ChannelCredential(channel=channel, settings=settings, secrets={}, created_at=now))
+    db.session.commit()
 
 
 def callback_of(no: str, callback_id: str = "callback-1", **changes: Any) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from app.domain.states import (
     RefundStatus,
 )
 from app.extensions import db
-from app.models import Booking, ChannelCredential, Order, OrderChange, Refund, Room
+from app.models import Booking, Order, OrderChange, Refund, Room
 from app.services import (
     bookings,
     cancellations,
@@ -44,7 +44,7 @@ from app.services.changes import ChangeRequest
 from app.services.quotes import BookingRequest
 from tests import factories
 from tests.conftest import empty_tables
-from tests.services.counter import APP, MERCHANT, PayService, callback_of
+from tests.services.counter import PayService, callback_of, register_service
 
 POLICY: dict[str, Any] = {
     "buffer_after_minutes": 15,
@@ -86,10 +86,7 @@ class Life(RuleBasedStateMachine):
         empty_tables()
         for book in (self.service.payments, self.service.refunds):
             book.clear()
-        identity = {"mchid": MERCHANT, "app_id": APP}
-        for channel, values in (("wechat", {"app_id": APP}), ("wechat_pay", identity)):
-            row = ChannelCredential(channel=channel, settings=values, secrets={}, created_at=self.now)
-            db.session.add(row)
+        register_service(self.now)
         self.store = factories.make_store()
         factories.make_policy(self.store, **POLICY)
         factories.make_price(self.store)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from app.domain.errors import DomainError
 from app.extensions import db
 from app.models import BookingSession, PriceKind, PriceRule
 from app.services import quotes
@@ -114,18 +113,3 @@ def test_session_refused(shop: Shop, evening: BookingSession) -> None:
     db.session.commit()
     with refused("invalid_field"):
         quote(shop, 6, end_at=None, session_id=evening.id)
-
-
-def test_alternatives_name_a_price_or_none(shop: Shop) -> None:
-    unpriced = factories.make_room(shop.store)
-    rule = shop.rows(PriceRule)[0]
-    rule.scope, rule.room_id = "room", shop.room.id
-    db.session.commit()
-    shop.book(3, 2)
-
-    with pytest.raises(DomainError) as caught:
-        quote(shop, 3, 2)
-
-    assert caught.value.data is not None
-    prices = {offer["room_id"]: offer["total_fen"] for offer in caught.value.data["alternatives"]}
-    assert prices == {str(shop.room.id): 12000, str(unpriced.id): None}
