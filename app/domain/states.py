@@ -199,7 +199,7 @@ BOOKING_ORDER: dict[tuple[str, OrderStatus], frozenset[OrderStatus]] = {
     ("refund_approve", O.IN_USE): frozenset({O.REFUNDING}),
     ("refund_approve", O.COMPLETED): frozenset({O.REFUNDING}),
     ("refund_done", O.REFUNDING): frozenset({O.REFUNDED, O.PAID, O.AWAITING_USE, O.IN_USE, O.COMPLETED}),
-    ("reverse", O.IN_USE): frozenset({O.CANCELLED}),
+    ("reverse", O.IN_USE): frozenset({O.CANCELLED, O.REFUNDING}),
 }
 
 GROUP_BUY_ORDER: dict[tuple[str, OrderStatus], frozenset[OrderStatus]] = {

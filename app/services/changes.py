@@ -12,7 +12,7 @@ from sqlalchemy import func, or_, select
 from app.domain import booking_rules as rules
 from app.domain import changes as change_rules
 from app.domain.actor import Actor, customer_actor
-from app.domain.errors import REFUSALS, Blacklisted, DomainError, InPast, InvalidTransition
+from app.domain.errors import REFUSALS, Blacklisted, Blocked, DomainError, InPast, InvalidTransition
 from app.domain.pricing import LineKind, Quote, QuoteLine
 from app.domain.slots import Span, local_date, local_day, local_minute
 from app.domain.states import OCCUPYING_STATES, BookingState, ChangeKind, ChangeStatus, VoucherStatus
@@ -28,7 +28,7 @@ from app.services.orders import find_order
 from app.services.price_books import buyer_of
 from app.services.proposals import Proposal, describe_proposal, submit, sums_after
 from app.services.room_rules import RoomRules, frozen_policy, load_occupancy
-from app.services.store_config import load_price_book, load_room
+from app.services.store_config import load_known_room, load_price_book, load_room, load_store_rooms
 from app.services.unit_of_work import session, transactional
 
 # A booking that cannot be changed at all is told the nearest free places too.
@@ -132,9 +132,9 @@ def explained(
     now: datetime,
 ) -> DomainError:
     """Add the nearest places that the booking could be changed to, each with the sum that it would cost."""
-    room = load_room(request.room_id or booking.room_id)
+    room = load_known_room(request.room_id or booking.room_id)
     if room.store_id != booking.store_id:
-        room = load_room(booking.room_id)
+        room = load_known_room(booking.room_id)
     present = Span(booking.start_at, booking.end_at)
     sold = lines_of(order)
 
@@ -165,6 +165,12 @@ def not_possible(kind: ChangeKind, order: Order) -> InvalidTransition:
     return InvalidTransition(data=data)
 
 
+def check_in_service(room: RoomRules) -> None:
+    """Raise Blocked for a room that was taken out of service since it was booked."""
+    if all(each.room_id != room.room_id for each in load_store_rooms(room.store_id)):
+        raise Blocked(data={"rule": "out_of_service", "limit": None})
+
+
 def _wanted_span(booking: Booking, request: ChangeRequest) -> Span:
     start_at = request.start_at or booking.start_at
     if request.end_at is not None:
@@ -183,7 +189,7 @@ def _propose(
     """Check a change against every rule and price it."""
     if order.status not in pending_changes.CHANGEABLE[ChangeKind.CHANGE]:
         raise not_possible(ChangeKind.CHANGE, order)
-    room = load_room(request.room_id or booking.room_id)
+    room = load_room(request.room_id) if request.room_id else load_known_room(booking.room_id)
     span = _wanted_span(booking, request)
     policy = frozen_policy(order.policy)
     if actor.is_customer:
@@ -258,6 +264,7 @@ def _check(
     now: datetime,
 ) -> None:
     """Refuse what a new booking would be refused for; an unchanged start keeps the lead it had."""
+    check_in_service(room)
     policy, as_of = room.policy, now
     if span.start_at == booking.start_at:
         policy, as_of = replace(policy, min_lead_minutes=0), min(now, span.start_at)

@@ -34,12 +34,18 @@ from app.services import overtime, pending_changes
 from app.services.alternatives import Wish, explain
 from app.services.booking_rows import booking_of, busy_of, cleaning_of, lock_booking
 from app.services.bookings import release_stale_holds
-from app.services.changes import REFUSED, close_pending_payments, describe_change, not_possible
+from app.services.changes import (
+    REFUSED,
+    check_in_service,
+    close_pending_payments,
+    describe_change,
+    not_possible,
+)
 from app.services.order_lines import lines_of, versioned
 from app.services.orders import find_order
 from app.services.proposals import Proposal, describe_proposal, submit, sums_after
 from app.services.room_rules import RoomRules, frozen_policy, load_occupancy
-from app.services.store_config import load_price_book, load_room
+from app.services.store_config import load_known_room, load_price_book
 from app.services.unit_of_work import session, transactional
 
 
@@ -111,7 +117,7 @@ def _propose(order: Order, booking: Booking, end_at: datetime, *, actor: Actor, 
         raise InvalidTransition(_l("The booked time is over."), data=data)
     if end_at <= max(from_at, now):
         raise InvalidField.of("end_at", _l("The end must be after the present end."))
-    room = load_room(booking.room_id)
+    room = load_known_room(booking.room_id)
     added = Span(from_at, end_at)
     _check(order, booking, room, added, actor=actor, now=now)
     lines = _overtime_lines(order, room, booked_at, from_at) + _price(order, room, added)
@@ -147,6 +153,7 @@ def _check(
     order: Order, booking: Booking, room: RoomRules, added: Span, *, actor: Actor, now: datetime
 ) -> None:
     policy = frozen_policy(order.policy)
+    check_in_service(room)
     step = timedelta(minutes=1 if actor.is_staff else policy.length_step_minutes)
     if (added.end_at - added.start_at) % step or not added.is_whole_minutes:
         raise _refusal(OffStep, "length_step_minutes", step // timedelta(minutes=1))
@@ -189,7 +196,7 @@ def _explained(
     refusal: DomainError, order: Order, booking: Booking, end_at: datetime, *, actor: Actor, now: datetime
 ) -> DomainError:
     """Add the longest extension that is possible, and the nearest free places."""
-    room = load_room(booking.room_id)
+    room = load_known_room(booking.room_id)
     from_at = _charged_until(order, booking, now=now)
     wish = Wish(room, Span(from_at, max(end_at, from_at + MINUTE)), actor)
     refusal = explain(refusal, wish, now=now)

@@ -6,15 +6,17 @@ from datetime import datetime
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
+from sqlalchemy import Select, or_, select
 
 from app.domain.changes import check_change
 from app.domain.errors import ChangeNotAllowed
 from app.domain.refund_rules import is_in_window
-from app.domain.states import ChangeKind, ChangeStatus, OrderKind, OrderStatus
-from app.models import Booking, Order
+from app.domain.states import BookingState, ChangeKind, ChangeStatus, OrderKind, OrderStatus
+from app.models import Booking, Order, RoomBlock
 from app.services.overtime import booked_end
 from app.services.pending_changes import CHANGEABLE
 from app.services.room_rules import frozen_policy
+from app.services.unit_of_work import session
 
 REFUNDABLE = {
     OrderKind.BOOKING: (
@@ -54,6 +56,28 @@ def refuse_extension(order: Order, booking: Booking, *, now: datetime) -> Any:
     if now >= booked_end(booking) and not frozen_policy(order.policy).has_overtime:
         return _l("The booked time is over.")
     return None
+
+
+def refuse_entry(booking: Booking, *, now: datetime) -> Any:
+    """Return why the room of a booking cannot be entered at this moment, or None: it has to be empty.
+
+    Guests who are in keep it until their end (those whose time is over count as gone, also before the job has
+    noted it); so does whoever has the room at this moment, and a block.
+    """
+    mine = (Booking.room_id == booking.room_id, Booking.order_id != booking.order_id, Booking.end_at > now)
+    if _is_any(select(Booking.id).where(*mine, Booking.state == BookingState.IN_USE)):
+        return _l("Other guests are still in the room.")
+    is_live = or_(Booking.state == BookingState.RESERVED, Booking.hold_expires_at > now)
+    waiting = (BookingState.HELD, BookingState.RESERVED)
+    kept = select(Booking.id).where(*mine, Booking.start_at <= now, Booking.state.in_(waiting), is_live)
+    blocked = select(RoomBlock.id).where(
+        RoomBlock.room_id == booking.room_id, RoomBlock.start_at <= now, RoomBlock.end_at > now
+    )
+    return _l("The room is not free yet.") if _is_any(kept) or _is_any(blocked) else None
+
+
+def _is_any(query: Select[Any]) -> bool:
+    return session().scalar(query.limit(1)) is not None
 
 
 def refuse_refund_request(order: Order, booking: Booking | None, *, now: datetime) -> Any:

@@ -21,7 +21,7 @@ from app.models import Booking, Order, OrderChange, Payment, Refund, Voucher
 from app.services import overtime, vouchers
 from app.services.cursors import after_id, page_of
 from app.services.dues import outstanding_fen
-from app.services.order_actions import refuse_change, refuse_extension, refuse_refund_request
+from app.services.order_actions import refuse_change, refuse_entry, refuse_extension, refuse_refund_request
 from app.services.room_rules import frozen_policy
 from app.services.unit_of_work import session
 
@@ -269,7 +269,7 @@ def customer_actions(order: Order, booking: Booking | None, *, now: datetime) ->
     ]
     if booking is not None:
         checks += [
-            ("check_in", refuse_check_in(order, booking, now)),
+            ("check_in", refuse_check_in(order, booking, now) or refuse_entry(booking, now=now)),
             ("check_out", None if order.status is OrderStatus.IN_USE else _l("The room is not in use.")),
             ("change", refuse_change(order, booking, now=now)),
             ("extend", refuse_extension(order, booking, now=now)),

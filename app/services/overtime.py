@@ -17,7 +17,7 @@ from app.services.bookings import release_stale_holds
 from app.services.order_lines import lines_of, versioned, write_lines
 from app.services.order_log import move_order
 from app.services.room_rules import RoomRules, frozen_policy, load_occupancy
-from app.services.store_config import load_price_book, load_room
+from app.services.store_config import load_known_room, load_price_book
 from app.services.unit_of_work import session
 
 # Nobody stays longer than this without leaving, so nothing beyond it is looked at.
@@ -94,7 +94,7 @@ def _sum(lines: list[QuoteLine]) -> int:
 
 def _lines(order: Order, booking: Booking, limit_at: datetime, *, now: datetime) -> list[QuoteLine]:
     span = rules.billed_span(frozen_policy(order.policy), booked_end(booking), now, limit_at)
-    return [] if span is None else lines_for(order, load_room(booking.room_id), span)
+    return [] if span is None else lines_for(order, load_known_room(booking.room_id), span)
 
 
 def lines_for(order: Order, room: RoomRules, span: Span) -> list[QuoteLine]:

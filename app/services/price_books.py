@@ -143,7 +143,8 @@ def has_ordered_before(customer_id: int, *, now: datetime, except_order_id: int 
     """Tell whether a customer has a paid booking order, or one that still waits to be paid.
 
     The waiting one counts so that two orders made side by side cannot both be the first; it no longer does
-    once its time has run out. *except_order_id* leaves out the order that is priced anew.
+    once its time has run out. *except_order_id* is an order that is priced anew: only those made before it
+    count, so that what was the first order stays it.
     """
     is_waiting = and_(Order.status == OrderStatus.PENDING_PAYMENT, Order.expires_at > now)
     query = select(Order.id).where(
@@ -152,5 +153,5 @@ def has_ordered_before(customer_id: int, *, now: datetime, except_order_id: int 
         or_(Order.paid_at.is_not(None), is_waiting),
     )
     if except_order_id is not None:
-        query = query.where(Order.id != except_order_id)
+        query = query.where(Order.id < except_order_id)
     return session().scalar(query.limit(1)) is not None

@@ -24,7 +24,7 @@ from app.domain.errors import (
 from app.domain.states import BookingState, OrderStatus, RedemptionMethod, VoucherStatus
 from app.extensions import keyring, use_scope
 from app.models import Booking, Customer, Order, OrderSource, Redemption, Room, Voucher
-from app.services import bookings, group_orders, notifications, stays, vouchers
+from app.services import bookings, group_orders, notifications, pending_changes, refunds, stays, vouchers
 from app.services.booking_rows import booking_of
 from app.services.locks import lock_order, lock_rooms
 from app.services.order_log import move_order
@@ -330,10 +330,20 @@ def reverse(redemption_id: int, *, reason: str, actor: Actor, now: datetime) -> 
     order, booking = stays.lock_stay(redemption.order_id)
     if order.source is not OrderSource.REDEMPTION:
         raise InvalidTransition(_l("This redemption can no longer be reversed."), data={"event": "reverse"})
-    move_order(order, "reverse", OrderStatus.CANCELLED, actor=actor, now=now, reason=reason, finished_at=now)
+    _end_use(order, booking, reason, actor=actor, now=now)
+    return _save_reversal(redemption, reason, actor=actor, now=now)
+
+
+def _end_use(order: Order, booking: Booking, reason: str, *, actor: Actor, now: datetime) -> None:
+    """End the stay as if it had never been: what was paid for more time goes back, too."""
+    pending_changes.drop_pending(order, actor=actor, now=now, reason=reason)
+    paid_fen = refunds.refundable_fen(order)
+    target = OrderStatus.REFUNDING if paid_fen else OrderStatus.CANCELLED
+    move_order(order, "reverse", target, actor=actor, now=now, reason=reason, finished_at=now)
     booking.state = BookingState.RELEASED
     booking.ended_at = now
-    return _save_reversal(redemption, reason, actor=actor, now=now)
+    if paid_fen:
+        refunds.refund_order(order, paid_fen, reason="reverse", actor=actor, now=now)
 
 
 def is_reversible(redemption_id: int, *, now: datetime) -> bool:

@@ -31,7 +31,7 @@ from app.services.order_log import move_order
 from app.services.orders import find_order
 from app.services.quotes import BookingRequest, with_alternatives
 from app.services.room_rules import Occupancy, RoomRules, load_occupancy
-from app.services.store_config import load_room, load_store_rooms
+from app.services.store_config import load_known_room, load_room, load_store_rooms
 from app.services.unit_of_work import session, transactional
 
 # Wider than any buffer, so that the cleaning of whoever is near counts too.
@@ -188,7 +188,7 @@ def move_guests(no: str, room_id: int, *, reason: str = "", actor: Actor, now: d
 
 def _explained(refused: DomainError, order: Order, *, actor: Actor, now: datetime) -> DomainError:
     booking = booking_of(order)
-    room = load_room(booking.room_id)
+    room = load_known_room(booking.room_id)
     start_at = floor_minute(now)
     wanted = BookingRequest(room.room_id, start_at, max(booking.end_at, start_at + MINUTE))
     return with_alternatives(refused, wanted, room, actor=actor, now=now)

@@ -17,7 +17,7 @@ from app.services import extensions, leaving, overtime
 from app.services.booking_rows import cleaning_of
 from app.services.orders import find_order
 from app.services.room_rules import RoomRules, frozen_policy, load_occupancy
-from app.services.store_config import load_room
+from app.services.store_config import load_known_room
 from app.services.unit_of_work import session
 
 MOST_CHOICES = 4
@@ -40,7 +40,7 @@ def describe_ahead(booking: Booking, *, now: datetime) -> dict[str, Any]:
     `kind` is what ends the free time: booking (with its start and number), block, closing, or None where the
     room is free for at least 12 hours more. Cleaning before the next guests is taken off already.
     """
-    room, from_at = load_room(booking.room_id), overtime.booked_end(booking)
+    room, from_at = load_known_room(booking.room_id), overtime.booked_end(booking)
     window = Span(from_at, from_at + _AHEAD + cleaning_of(booking))
     first = min(_ends(booking, room, window, now=now), key=lambda end: end[0], default=None)
     if first is None or first[0] >= from_at + _AHEAD:

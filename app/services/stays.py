@@ -6,8 +6,6 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
-
 from app import gateways
 from app.domain.actor import SYSTEM, Actor
 from app.domain.errors import InvalidTransition
@@ -18,6 +16,7 @@ from app.models import Booking, Order
 from app.services import leaving, notifications, overtime, pending_changes, vouchers
 from app.services.booking_rows import booking_of, cleaning_of, lock_booking
 from app.services.locks import lock_order
+from app.services.order_actions import refuse_entry
 from app.services.order_log import move_order, record_event
 from app.services.orders import find_order, refuse_check_in
 from app.services.unit_of_work import session, transactional
@@ -50,7 +49,8 @@ def let_guests_in(order: Order, booking: Booking, *, actor: Actor, now: datetime
     reason = refuse_check_in(order, booking, now) if actor.is_customer else None
     if reason is not None or now >= booking.end_at:
         raise InvalidTransition(reason, data={"event": "check_in", "status": str(order.status)})
-    _check_room_empty(booking, now=now)
+    if (reason := refuse_entry(booking, now=now)) is not None:
+        raise InvalidTransition(reason, data={"event": "check_in", "status": "room_in_use"})
     # A change that is not paid yet is over once the guests are in; they may still extend.
     pending_changes.drop_pending(order, actor=actor, now=now)
     booking.state = BookingState.IN_USE
@@ -62,22 +62,6 @@ def let_guests_in(order: Order, booking: Booking, *, actor: Actor, now: datetime
 def lock_stay(order_id: int) -> tuple[Order, Booking]:
     """Lock the room and the order of a booking and return both as they are now."""
     return lock_booking(order_id)
-
-
-def _check_room_empty(booking: Booking, *, now: datetime) -> None:
-    """Guests whose time is over count as gone, also before the job has noted it."""
-    other = session().scalar(
-        select(Booking.id)
-        .where(
-            Booking.room_id == booking.room_id,
-            Booking.state == BookingState.IN_USE,
-            Booking.end_at > now,
-            Booking.id != booking.id,
-        )
-        .limit(1)
-    )
-    if other is not None:
-        raise InvalidTransition(data={"event": "check_in", "status": "room_in_use"})
 
 
 def open_room(booking: Booking, *, now: datetime) -> dict[str, Any] | None:

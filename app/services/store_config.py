@@ -12,6 +12,7 @@ cache each of these costs one statement, with a cold one some seven more:
     load_store_config(store_id)   raises NotFound: not there, not in service, outside the scope of staff
     load_room_config(room_id)     the same by a room in service; its `.room(room_id)` are the room's rules
     load_room(room_id), load_store_rooms(store_id), load_price_book(store_id)     the parts of it
+    load_known_room(room_id)      the rules of a room that may be out of service
     config_at(store_id, version)  no statement when warm: for who reads `config_version` along with others
 
 Inside a unit of work ask after the room is locked, so that nothing can change between look and write.
@@ -52,16 +53,17 @@ _VERSION_OF_ROOM = (
     .where(_ROOMS.c.id == bindparam("room"))
 )
 _OWN = select(_STORES.c.name, _STORES.c.time_zone, _STORES.c.is_active).where(_STORES.c.id == _STORE)
-_IN_SERVICE = (
+_ALL_ROOMS = (
     select(
         _ROOMS.c.id,
         _ROOMS.c.name,
         _ROOMS.c.room_type_id,
         _ROOMS.c.cleaning_minutes,
+        _ROOMS.c.is_active,
         _TYPES.c.name.label("room_type"),
     )
     .join(_TYPES, _TYPES.c.id == _ROOMS.c.room_type_id)
-    .where(_ROOMS.c.store_id == _STORE, _ROOMS.c.is_active)
+    .where(_ROOMS.c.store_id == _STORE)
     .order_by(_ROOMS.c.position, _ROOMS.c.id)
 )
 _RULES = select(_POLICIES).where(_POLICIES.c.store_id == _STORE)
@@ -97,7 +99,8 @@ class SessionTime:
 class StoreConfig:
     """A store as configured at `version`; never changed, because requests share it.
 
-    `rooms` are those in service in the order shown, none where the store is not. `policy` is the store's own
+    `rooms` are those in service in the order shown, none where the store is not; `known_by_id` has the others
+    too. `policy` is the store's own
     default, None where it has none (rooms then follow the defaults of `BookingPolicy`).
     """
 
@@ -112,6 +115,7 @@ class StoreConfig:
     book: PriceBook
     rooms: tuple[RoomRules, ...]
     rooms_by_id: Mapping[int, RoomRules]
+    known_by_id: Mapping[int, RoomRules]
 
     def room(self, room_id: int) -> RoomRules:
         """Return the rules of a room in service; raises NotFound."""
@@ -146,6 +150,14 @@ def load_room(room_id: int) -> RoomRules:
     return load_room_config(room_id).room(room_id)
 
 
+def load_known_room(room_id: int) -> RoomRules:
+    """Return the rules of a room, also of one out of service: guests may still be in it; raises NotFound."""
+    config = _find(_VERSION_OF_ROOM, room=room_id)
+    if config is None or room_id not in config.known_by_id:
+        raise NotFound()
+    return config.known_by_id[room_id]
+
+
 def load_store_rooms(store_id: int) -> tuple[RoomRules, ...]:
     """Return the rules of every room of a store that is in service, in the order shown."""
     config = _find(_VERSION_OF_STORE, store=store_id)
@@ -175,12 +187,13 @@ def config_at(store_id: int, version: int) -> StoreConfig:
     """
     rows = {
         name: _rows(statement, store_id)
-        for name, statement in (("rooms", _IN_SERVICE), ("rules", _RULES), ("hours", _HOURS))
+        for name, statement in (("rooms", _ALL_ROOMS), ("rules", _RULES), ("hours", _HOURS))
     }
     store = _rows(_OWN, store_id)[0]
     policies = {row.room_id: policy_of_row(row._mapping) for row in rows["rules"]}
     opening = tuple(OpeningRule(*row) for row in rows["hours"])
-    rooms = [_room_rules(row, store, store_id, policies, opening) for row in rows["rooms"]]
+    known = {row.id: _room_rules(row, store, store_id, policies, opening) for row in rows["rooms"]}
+    rooms = [known[row.id] for row in rows["rooms"] if row.is_active and store.is_active]
     return StoreConfig(
         version=version,
         store_id=store_id,
@@ -191,8 +204,9 @@ def config_at(store_id: int, version: int) -> StoreConfig:
         opening=opening,
         sessions=tuple(SessionTime(**row._mapping) for row in _rows(_OFFERED, store_id)),
         book=read_price_book(store_id),
-        rooms=tuple(rooms) if store.is_active else (),
-        rooms_by_id={room.room_id: room for room in rooms} if store.is_active else {},
+        rooms=tuple(rooms),
+        rooms_by_id={room.room_id: room for room in rooms},
+        known_by_id=known,
     )
 
 

@@ -20,7 +20,8 @@ from app.domain.slots import Span
 from app.extensions import db
 from app.models import CalendarDay, DiscountRule
 from app.models import PriceRule as PriceRuleRow
-from app.services import availability, catalog, price_books, quotes, staff_orders
+from app.services import availability, catalog, changes, price_books, quotes, staff_orders
+from app.services.changes import ChangeRequest
 from app.services.price_books import load_own_days, read_price_book
 from app.services.store_config import load_room
 from tests import factories
@@ -314,6 +315,17 @@ def test_order_that_is_priced_anew_does_not_count_against_itself(
 
     assert price_books.has_ordered_before(shop.customer.id, now=shop.now)
     assert not price_books.has_ordered_before(shop.customer.id, now=shop.now, except_order_id=order.id)
+
+
+def test_first_order_stays_the_first_when_it_is_changed(shop: Shop, first_order: DiscountRule) -> None:
+    no = shop.paid_booking(3, 2)
+    second = shop.paid_booking(6, 2)
+
+    told = changes.preview_change(no, ChangeRequest(start_at=shop.at(9)), actor=shop.guest, now=shop.now)
+    other = changes.preview_change(second, ChangeRequest(start_at=shop.at(9)), actor=shop.guest, now=shop.now)
+
+    assert (told["total_fen"], told["difference_fen"]) == (10000, 0)
+    assert (other["total_fen"], other["difference_fen"]) == (12000, 0)
 
 
 def test_alternatives_show_the_price_for_whoever_asks(shop: Shop, first_order: DiscountRule) -> None:

@@ -14,7 +14,7 @@ from app.domain.voucher_codes import new_code
 from app.extensions import db, use_scope
 from app.gateways.ports import GatewayUnavailable
 from app.models import Booking, BookingPolicy, Customer, Recipient, Redemption, RedemptionAttempt, Voucher
-from app.services import cancellations, redemptions, stays, vouchers
+from app.services import cancellations, extensions, redemptions, stays, vouchers
 from app.services.redemption_log import MAX_MISSES
 from tests import factories
 from tests.services.counter import refused, unchanged
@@ -387,3 +387,23 @@ def test_door_that_does_not_answer_is_part_of_the_answer(
 
     assert answer["access"] is None
     assert shop.events(answer["order_no"])[-1] == "door_failed"
+
+
+def test_reversal_gives_back_what_was_paid_for_more_time(
+    shop: Shop, voucher: Voucher, cashier: Actor
+) -> None:
+    done = redeem(shop, cashier, voucher)
+    no = done["order_no"]
+    extensions.extend_order(no, shop.at(4), actor=shop.guest, now=shop.now)
+    shop.pay(no)
+    extensions.extend_order(no, shop.at(5), actor=shop.guest, now=shop.now)
+
+    redemptions.reverse(int(done["redemption_id"]), reason="wrong room", actor=cashier, now=shop.at(0, 10))
+
+    assert (shop.status(no), shop.order(no).pending_change) == (OrderStatus.REFUNDING, None)
+    shop.finish_refunds()
+    order = shop.order(no)
+    assert (order.status, order.paid_fen, order.refunded_fen) == (OrderStatus.REFUNDED, 6000, 6000)
+    assert status_of(shop) is VoucherStatus.ISSUED
+    # Nothing of it is held any more.
+    shop.book(0, 5)

@@ -9,9 +9,10 @@ import pytest
 
 from app import gateways
 from app.domain.states import BookingState, OrderStatus, VoucherStatus
+from app.extensions import db
 from app.gateways.ports import GatewayUnavailable
-from app.models import Notification, Recipient, Redemption, Voucher
-from app.services import cancellations, clockwork, stays
+from app.models import Notification, Recipient, Redemption, RoomBlock, Voucher
+from app.services import cancellations, clockwork, orders, stays
 from tests.services.counter import refused, unchanged
 from tests.services.shop import Shop
 
@@ -110,6 +111,36 @@ def test_check_in_waits_for_the_guests_before(shop: Shop) -> None:
     assert clockwork.advance_bookings(now=shop.at(3)) == 1
     assert shop.status(first) is OrderStatus.COMPLETED
     assert shop.booking(second).state is BookingState.IN_USE
+
+
+def test_early_guests_wait_for_whoever_has_the_room(shop: Shop) -> None:
+    """The time before the start belongs to others, whether they have come yet or not, or to a block."""
+    first, other = shop.paid_booking(start=1, hours=2), shop.another_guest()
+    second = shop.paid_booking(start=3, hours=2, actor=other)
+
+    with refused("invalid_transition") as caught:
+        check_in(shop, second, hours=2, minutes=50, actor=other)
+    shown = orders.get_order(second, customer_id=other.id, now=shop.at(2, 50))
+
+    (told,) = [action for action in shown["actions"] if action["name"] == "check_in"]
+    assert (told["allowed"], told["reason"]) == (False, caught.value.message)
+    check_in(shop, first, hours=2, minutes=51)
+    stays.check_out(first, actor=shop.guest, now=shop.at(2, 52))
+    check_in(shop, second, hours=2, minutes=53, actor=other)
+    assert shop.status(second) is OrderStatus.IN_USE
+
+
+def test_early_guests_wait_for_the_end_of_a_block(shop: Shop) -> None:
+    no = shop.paid_booking(start=3, hours=2)
+    span = {"start_at": shop.at(2), "end_at": shop.at(2, 55)}
+    db.session.add(RoomBlock(store_id=shop.store.id, room_id=shop.room.id, **span))
+    db.session.commit()
+
+    with refused("invalid_transition"):
+        check_in(shop, no, hours=2, minutes=54)
+    check_in(shop, no, hours=2, minutes=55)
+
+    assert shop.status(no) is OrderStatus.IN_USE
 
 
 def test_door_that_does_not_answer_stands_in_nobodys_way(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
