@@ -26,9 +26,9 @@ from app.domain.price_rules import (
 from app.domain.slots import (
     Span,
     dates_between,
+    edge_instants,
     local_date,
     local_dates,
-    local_instant,
     local_minute,
     span_of_minutes,
 )
@@ -172,10 +172,12 @@ def total_lines(lines: Iterable[tuple[str, int]]) -> Totals:
 def price_pieces(
     room: PricedRoom, span: Span, rules: Iterable[PriceRule], calendar: DayCalendar = PUBLIC_CALENDAR
 ) -> list[PricePiece]:
-    """Cut *span* at every edge of the hourly rules and at local midnight; each piece names its candidates."""
+    """Cut *span* at every edge of the hourly rules and at local midnight; each piece names its candidates.
+
+    Where clocks change the jump is an edge, and an edge that the clock shows twice counts each time.
+    """
     hourly = [rule for rule in rules if rule.kind == "hourly" and rule.applies_to(room)]
-    edges = edge_minutes(hourly)
-    cuts = {local_instant(on, minute, room.tz) for on in local_dates(span, room.tz) for minute in edges}
+    cuts = edge_instants(span, edge_minutes(hourly), room.tz)
     inner = {cut for cut in cuts if span.start_at < cut < span.end_at}
     bounds = sorted(inner | {span.start_at, span.end_at})
     return [_piece(Span(start, end), hourly, room.tz, calendar) for start, end in pairwise(bounds)]

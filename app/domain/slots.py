@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from flask_babel import lazy_gettext as _l
@@ -147,15 +148,45 @@ def local_minute(at: datetime, tz: ZoneInfo) -> int:
     return local.hour * 60 + local.minute
 
 
-def local_instant(on: date, minute: int, tz: ZoneInfo) -> datetime:
+def local_instant(on: date, minute: int, tz: ZoneInfo, *, fold: int = 0) -> datetime:
     """Return the UTC instant at which the local clock shows *minute* of *on*; 1440 and more are later days.
 
     Where clocks change, an hour that does not exist counts as the instant after the jump and an hour that
-    comes twice as its first pass.
+    comes twice as its first pass, or as its second one with *fold* 1.
     """
     days, minute_of_day = divmod(minute, DAY_MINUTES)
-    clock = time(minute_of_day // 60, minute_of_day % 60, tzinfo=tz)
+    clock = time(minute_of_day // 60, minute_of_day % 60, tzinfo=tz, fold=fold)
     return datetime.combine(on + timedelta(days=days), clock).astimezone(UTC)
+
+
+def edge_instants(span: Span, minutes: Collection[int], tz: ZoneInfo) -> set[datetime]:
+    """Return the instants of a span's local days at which the clock shows one of *minutes* (0–1439) or jumps.
+
+    Where the clock goes back a minute counts each time that it is shown.
+    """
+    found: set[datetime] = set()
+    for on in local_dates(span, tz):
+        found.update(local_instant(on, minute, tz) for minute in minutes)
+        if (jump := _jump_on(on, tz)) is not None:
+            found.add(jump)
+            found.update(local_instant(on, minute, tz, fold=1) for minute in minutes)
+    return found
+
+
+@lru_cache(maxsize=4096)
+def _jump_on(on: date, tz: ZoneInfo) -> datetime | None:
+    """Return the first full minute of a local day after its clock was put forward or back, if it is."""
+    before, after = local_instant(on, 0, tz), local_instant(on, DAY_MINUTES, tz)
+    offset = before.astimezone(tz).utcoffset()
+    if after.astimezone(tz).utcoffset() == offset:
+        return None
+    while after - before > MINUTE:
+        middle = floor_minute(before + (after - before) / 2)
+        if middle.astimezone(tz).utcoffset() == offset:
+            before = middle
+        else:
+            after = middle
+    return after
 
 
 def local_day(on: date, tz: ZoneInfo) -> Span:
