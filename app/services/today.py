@@ -6,12 +6,15 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, func, select, true
+from sqlalchemy import ColumnElement, Select, and_, func, select, text, true
+from sqlalchemy.orm import aliased
 
 from app.domain.actor import Actor
+from app.domain.overtime import minutes_over
 from app.domain.slots import local_date, local_day
 from app.domain.states import BookingState, NotificationStatus, OrderKind, OrderStatus, RefundStatus
-from app.models import Booking, Notification, Order, Payment, Redemption, Refund, Room, Store
+from app.models import Booking, Notification, Order, OrderEvent, Payment, Redemption, Refund, Room, Store
+from app.models.orders import OWING
 from app.services.unit_of_work import session
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -71,6 +74,89 @@ def list_work(*, actor: Actor, now: datetime) -> dict[str, int]:
     parts = [query.scalar_subquery() for query in (to_confirm, stuck, dead)]
     row = session().execute(select(*parts)).one()
     return dict(zip(("to_confirm", "stuck_refunds", "failed_messages"), row, strict=True))
+
+
+def list_tasks(*, actor: Actor, now: datetime) -> list[dict[str, Any]]:
+    """Return the orders that need somebody, the most urgent kind first, at most 12 of each.
+
+    Each is `{kind, no, store, room, at}`: `door` (it did not answer), `overtime` (running, with `minutes`),
+    `confirm` (until `at`) and `unpaid` (`amount_fen` that guests who have left still owe).
+    """
+    overtime = [
+        task | {"minutes": minutes_over(task["at"], now)}
+        for task in _tasks("overtime", _overtime(now), actor)
+    ]
+    return [
+        *_tasks("door", _silent_doors(), actor),
+        *overtime,
+        *_tasks("confirm", _unconfirmed(), actor),
+        *_tasks("unpaid", _unpaid(actor), actor),
+    ]
+
+
+def _tasks(kind: str, query: Select[Any], actor: Actor) -> list[dict[str, Any]]:
+    rows = session().execute(
+        query.join(Booking, and_(Booking.order_id == Order.id, Booking.change_id.is_(None)))
+        .join(Room, Room.id == Booking.room_id)
+        .join(Store, Store.id == Booking.store_id)
+        .add_columns(Order.no, Store.name.label("store"), Room.name.label("room"))
+        # An order that moved while guests were in has an ended booking too.
+        .where(_in_scope(Order, actor), Booking.id == _LAST_BOOKING)
+        .order_by("at")
+        .limit(MOST)
+    )
+    return [{"kind": kind} | dict(row._mapping) for row in rows]
+
+
+_OTHERS = aliased(Booking)
+_LAST_BOOKING = (
+    select(func.max(_OTHERS.id))
+    .where(_OTHERS.order_id == Order.id, _OTHERS.change_id.is_(None))
+    .correlate(Order)
+    .scalar_subquery()
+)
+
+
+def _overtime(now: datetime) -> Select[Any]:
+    ended_at = func.coalesce(Booking.overtime_from_at, Booking.end_at, type_=Booking.end_at.type)
+    return (
+        select(ended_at.label("at"))
+        .select_from(Order)
+        .where(Order.status == OrderStatus.IN_USE, Booking.state == BookingState.IN_USE, ended_at <= now)
+    )
+
+
+def _silent_doors() -> Select[Any]:
+    """Orders in use whose door did not answer and was not opened since."""
+    event = aliased(OrderEvent)
+    last = (
+        select(func.max(event.id))
+        .where(event.order_id == Order.id, event.event.in_(("door_failed", "door_opened")))
+        .correlate(Order)
+        .scalar_subquery()
+    )
+    return (
+        select(OrderEvent.at.label("at"))
+        .select_from(Order)
+        .join(OrderEvent, OrderEvent.id == last)
+        .where(Order.status == OrderStatus.IN_USE, OrderEvent.event == "door_failed")
+    )
+
+
+def _unconfirmed() -> Select[Any]:
+    return (
+        select(Order.confirm_by_at.label("at"))
+        .select_from(Order)
+        .where(Order.kind == OrderKind.BOOKING, Order.status == OrderStatus.PAID)
+    )
+
+
+def _unpaid(actor: Actor) -> Select[Any]:
+    # In the index's own words, or SQLite does not use it.
+    owing = select(Order.id).where(text(OWING), _in_scope(Order, actor)).order_by(Order.finished_at.desc())
+    amount_fen = Order.total_fen - Order.paid_fen + Order.refunded_fen
+    columns: tuple[Any, ...] = (Order.finished_at.label("at"), amount_fen.label("amount_fen"))
+    return select(*columns).select_from(Order).where(Order.id.in_(owing.limit(MOST)))
 
 
 def list_arrivals(*, actor: Actor, now: datetime) -> list[dict[str, Any]]:

@@ -33,6 +33,22 @@ ROOM_STATES: dict[str, RoomState] = {
 }
 
 
+class TaskWords(NamedTuple):
+    """What a kind of task is called, its icon and its colour."""
+
+    label: Any
+    icon: str
+    colour: str
+
+
+TASKS: dict[str, TaskWords] = {
+    "door": TaskWords(_l("The door did not answer"), "door", "orange"),
+    "overtime": TaskWords(_l("Overtime is running"), "clock-pause", "red"),
+    "confirm": TaskWords(_l("Booking to confirm"), "check", "yellow"),
+    "unpaid": TaskWords(_l("Left without paying all"), "coin", "orange"),
+}
+
+
 def by_store(rooms: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return `{name, rooms, counts}` of each store in the order of *rooms*; counts name the states there."""
     groups: dict[int, dict[str, Any]] = {}
@@ -61,6 +77,8 @@ class HomeView(IndexView):
             "pages/home.html",
             figures=today.get_figures(actor=actor, now=now),
             work=today.list_work(actor=actor, now=now),
+            tasks=today.list_tasks(actor=actor, now=now),
+            task_words=TASKS,
             arrivals=today.list_arrivals(actor=actor, now=now),
             stores=by_store(board.list_rooms_now(actor=actor, now=now)),
             room_states=ROOM_STATES,

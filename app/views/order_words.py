@@ -15,7 +15,6 @@ from app.domain.money import format_fen
 from app.domain.pricing import LineKind
 from app.views.kit.values import InvalidText, format_instant, parse_yuan, to_local
 from app.views.messages import event_text
-from app.views.shapes import length_text
 
 ACTION_LABELS: dict[str, Any] = {
     "confirm": _l("Confirm"),
@@ -119,14 +118,8 @@ def ahead_text(ahead: dict[str, Any]) -> str:
     if ahead["free_until_at"] <= ahead["from_at"]:
         free = str(_("Right after the booked end there is no free time."))
     else:
-        minutes = int((ahead["free_until_at"] - ahead["from_at"]).total_seconds()) // 60
-        free = str(
-            _(
-                "Afterwards the room is free until %(time)s (%(length)s).",
-                time=_moment(ahead["free_until_at"], ahead["from_at"]),
-                length=length_text(minutes),
-            )
-        )
+        until = _moment(ahead["free_until_at"], ahead["from_at"])
+        free = str(_("Afterwards the room is free until %(time)s.", time=until))
     return f"{free} {_next_text(ahead)}"
 
 

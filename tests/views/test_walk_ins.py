@@ -8,7 +8,8 @@ import pytest
 from flask import Flask
 
 from app.domain.states import OrderStatus
-from app.models import Booking, Order, Payment, Room, Store
+from app.extensions import db
+from app.models import Booking, BookingPolicy, Order, Payment, Room, Store
 from tests import factories
 from tests.services.counter import unchanged
 from tests.services.shop import Shop
@@ -51,6 +52,41 @@ def test_a_walk_in_goes_from_the_counter_to_the_end(
     clock.advance(minutes=80)
     assert cashier.post(f"/orders/{no}/actions/check_out").status_code == 302
     assert shop.status(no) is OrderStatus.COMPLETED
+
+
+def test_the_price_is_told_before_and_is_the_price(shop: Shop, cashier: Visitor) -> None:
+    query = {"room_id": str(shop.room.id), "minutes": "150"}
+    with unchanged():
+        page = cashier.get("/walk-ins/", query_string=query)
+        told = cashier.get("/walk-ins/", query_string=query, headers=JSON)
+
+    assert "¥150.00" in main_of(page)
+    assert told.json is not None and told.json["preview"]["total_fen"] == 15000
+    assert told.json["preview"]["start_at"] == "2026-03-04T12:00:00+08:00"
+    cashier.post("/walk-ins/", data=query)
+    assert [order.total_fen for order in shop.rows(Order)] == [15000]
+
+
+def test_the_form_tells_for_how_long_rooms_are_free(shop: Shop, cashier: Visitor) -> None:
+    policy = shop.rows(BookingPolicy)[0]
+    policy.buffer_after_minutes = 15
+    db.session.commit()
+    shop.paid_booking(start=3, hours=1)
+    quiet = factories.make_room(shop.store, name="松风")
+
+    told = cashier.get("/walk-ins/", headers=JSON)
+
+    assert told.json is not None
+    rooms = {room["name"]: (room["minutes"], room["until_at"]) for room in told.json["rooms"]}
+    # The room is cleaned for a quarter of an hour before the next guests.
+    assert rooms == {"听雨": (165, "2026-03-04T14:45:00+08:00"), "松风": (720, None)}
+    for minutes, status in (("165", 200), ("166", 409)):
+        query = {"room_id": str(shop.room.id), "minutes": minutes}
+        assert cashier.get("/walk-ins/", query_string=query).status_code == status
+    page = cashier.get(f"/walk-ins/?room_id={shop.room.id}&minutes=240").get_data(as_text=True)
+    # Less time in this room, or as long in another one.
+    for offer in (f"room_id={shop.room.id}&amp;minutes=120", f"room_id={quiet.id}&amp;minutes=240"):
+        assert f'href="/walk-ins/?{offer}"' in page
 
 
 def test_programs_get_the_number(shop: Shop, cashier: Visitor) -> None:

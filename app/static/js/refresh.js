@@ -28,6 +28,8 @@ export function startRefresh() {
         if (number !== latest) return;
         for (const id of ids) swap(page, id);
         history.replaceState(null, "", address);
+        // On a phone the answer is below what was chosen.
+        document.getElementById(form.dataset.refreshShow)?.scrollIntoView({ block: "nearest", behavior: "smooth" });
       } catch {
         // Without an answer the button of the form still asks for the whole page.
         for (const id of ids) document.getElementById(id)?.removeAttribute("aria-busy");
