@@ -9,7 +9,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, select
 
 from app.domain.actor import Actor
-from app.domain.errors import Forbidden, InvalidField, InvalidTransition, Unavailable
+from app.domain.errors import Forbidden, InvalidField, InvalidTransition
 from app.domain.pricing import LineKind, QuoteLine, total_lines
 from app.domain.states import OrderKind, OrderStatus, PaymentStatus
 from app.models import Order, OrderLine, Payment
@@ -50,8 +50,7 @@ def add_adjustment(no: str, amount_fen: int, reason: str, *, actor: Actor, now: 
     Returns `{total_fen, due_fen, refund_fen}`. What has been paid beyond the new total goes back by the
     original route at once; what is missing is due. An unpaid order with nothing left to pay counts as paid.
     Raises NotFound outside the scope, Forbidden for customers, InvalidField (no amount, below 0 in all, no
-    reason), InvalidTransition for an order that is over, Unavailable while a payment of the old amount
-    cannot be closed.
+    reason), InvalidTransition for an order that is over, or while a payment of the old amount is under way.
     """
     if not actor.is_staff:
         raise Forbidden()
@@ -112,7 +111,9 @@ def _check_order(order: Order, amount_fen: int, now: datetime) -> None:
 def _check_payments(order: Order) -> None:
     is_open = select(Payment.id).where(Payment.order_id == order.id, Payment.status == PaymentStatus.PENDING)
     if session().scalar(is_open.limit(1)) is not None:
-        raise Unavailable(_l("A payment is under way. Please try again shortly."))
+        # Begun this moment by somebody else, or the service does not answer: to look again is what helps.
+        message = _l("A payment is under way. Please try again shortly.")
+        raise InvalidTransition(message, data={"event": "adjust", "status": str(order.status)})
 
 
 def add_line(order: Order, line: QuoteLine) -> None:

@@ -249,7 +249,7 @@ def test_payment_that_cannot_be_closed_keeps_the_price(shop: Shop) -> None:
     shop.start_payment(no)
     shop.pay_service.is_unreachable = True
 
-    with refused("unavailable"):
+    with refused("invalid_transition"):
         adjust(shop, no, -100)
 
     assert [row.status for row in shop.rows(Payment)] == [PaymentStatus.PENDING]
