@@ -10,7 +10,7 @@ from app.domain.errors import NotFound
 from app.domain.slots import Span
 from app.models import Booking, Order
 from app.services.locks import lock_order, lock_rooms
-from app.services.unit_of_work import session
+from app.services.unit_of_work import Overtaken, session
 
 
 def booking_of(order: Order) -> Booking:
@@ -29,11 +29,13 @@ def booking_of(order: Order) -> Booking:
 def lock_rooms_of(order_id: int, *room_ids: int) -> None:
     """Lock every room that an order has to do with, and *room_ids*.
 
-    Who moved the booking while we waited made one more room ours.
+    Who moved the booking while we waited made one more room ours. To take that one now would be out of order,
+    so everything begins anew; see `Overtaken`.
     """
     wanted = _rooms_of(order_id) | set(room_ids)
     lock_rooms(wanted)
-    lock_rooms(_rooms_of(order_id) - wanted)
+    if _rooms_of(order_id) - wanted:
+        raise Overtaken()
 
 
 def _rooms_of(order_id: int) -> set[int]:

@@ -51,6 +51,12 @@ CONSTRAINT_REFUSALS: dict[str, type[DomainError]] = {
 
 # Deadlock, serialisation failure and lock time-out: another try may well succeed.
 _RETRIED_SQLSTATES = {"40P01", "40001"}
+# Whoever is overtaken this often by moves of one booking may well come back later.
+MOST_OVERTAKEN = 5
+
+
+class Overtaken(Exception):
+    """What had to be locked has changed while its locks were waited for: all of the work begins anew."""
 
 
 def session() -> Session:
@@ -79,8 +85,9 @@ def after_commit(call: Callable[[], None]) -> None:
 def transactional(function: Callable[P, T]) -> Callable[P, T]:
     """Run *function* in one transaction, or join the one that is already open.
 
-    A deadlock or serialisation failure is retried once with everything read again. Violations of named
-    constraints are raised as the DomainError that they mean; anything raised rolls everything back.
+    A deadlock or serialisation failure is retried once with everything read again, and so is, a few times,
+    work that was `Overtaken`. Violations of named constraints are raised as the DomainError that they mean;
+    anything raised rolls everything back.
     """
 
     @functools.wraps(function)
@@ -95,15 +102,25 @@ def transactional(function: Callable[P, T]) -> Callable[P, T]:
 def run_in_transaction(work: Callable[[], T]) -> T:
     """Run *work* as one unit of work; see `transactional`."""
     try:
-        return _run_once(work)
+        return _run_in_order(work)
     except DBAPIError as error:
         if not _is_retried(error):
             raise refusal_of(error) from error
         log.warning("transaction retried after %s", _sqlstate(error))
     try:
-        return _run_once(work)
+        return _run_in_order(work)
     except DBAPIError as error:
         raise refusal_of(error) from error
+
+
+def _run_in_order(work: Callable[[], T]) -> T:
+    """Run *work* until nobody overtakes it; each time somebody else has got on."""
+    for _ in range(MOST_OVERTAKEN):
+        try:
+            return _run_once(work)
+        except Overtaken:
+            continue
+    raise Unavailable()
 
 
 def _run_once(work: Callable[[], T]) -> T:

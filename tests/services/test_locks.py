@@ -6,13 +6,16 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import text, update
 from sqlalchemy.exc import OperationalError
 
 from app.domain.errors import NotFound
 from app.extensions import db
+from app.models import Booking
+from app.services import booking_rows
 from app.services.locks import lock_campaign, lock_customer, lock_order, lock_rooms
-from app.services.unit_of_work import run_in_transaction
+from app.services.unit_of_work import change_rows, run_in_transaction
+from tests import factories
 from tests.services.shop import Shop
 
 LOCKED = [
@@ -73,3 +76,24 @@ def test_locks_keep_out_writers_only(shop: Shop) -> None:
 def test_lock_of_a_customer_who_is_not_there(shop: Shop) -> None:
     with pytest.raises(NotFound):
         run_in_transaction(lambda: lock_customer(4711))
+
+
+def test_a_booking_that_moves_while_its_room_is_waited_for(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its new room is not taken beside the old one, out of order: the work begins anew and takes both."""
+    order_id, other = shop.order(shop.book()).id, factories.make_room(shop.store)
+    lock, locked = booking_rows.lock_rooms, []
+
+    def lock_late(room_ids: set[int]) -> None:
+        locked.append(set(room_ids))
+        lock(room_ids)
+        if len(locked) == 1:
+            change_rows(update(Booking).where(Booking.order_id == order_id).values(room_id=other.id))
+
+    monkeypatch.setattr(booking_rows, "lock_rooms", lock_late)
+    order, booking = run_in_transaction(lambda: booking_rows.lock_booking(order_id))
+
+    # The move itself was undone with the first try.
+    assert locked == [{shop.room.id}] * 2
+    assert (order.id, booking.room_id) == (order_id, shop.room.id)

@@ -25,6 +25,8 @@ from app.domain.errors import (
 from app.extensions import db
 from app.models import Campaign, Room, RoomType
 from app.services.unit_of_work import (
+    MOST_OVERTAKEN,
+    Overtaken,
     after_commit,
     in_unit_of_work,
     refusal_of,
@@ -242,3 +244,29 @@ def test_reads_before_a_unit_are_read_again() -> None:
     assert row.name == "大包"
 
     assert run_in_transaction(lambda: session().scalars(select(RoomType)).one().name) == "中包"
+
+
+@pytest.mark.parametrize("times", [1, MOST_OVERTAKEN - 1])
+def test_work_that_is_overtaken_begins_anew(times: int) -> None:
+    tries = []
+
+    @transactional
+    def work() -> int:
+        tries.append(add("大包"))
+        if len(tries) <= times:
+            raise Overtaken
+        return len(tries)
+
+    assert (work(), names()) == (times + 1, ["大包"])
+
+
+def test_work_that_is_always_overtaken_may_be_tried_later() -> None:
+    @transactional
+    def work() -> None:
+        add("大包")
+        raise Overtaken
+
+    with pytest.raises(Unavailable):
+        work()
+
+    assert names() == []
