@@ -32,6 +32,7 @@ EXTENSION_CODES = (
     "closed",
     "blocked",
     "no_price",
+    "blacklisted",
 )
 CHANGE_CODES = (*BOOKING_CODES, "change_not_allowed", "invalid_transition")
 TRANSITION_CODES = ("invalid_transition",)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -56,8 +57,9 @@ def extension_lines(
 ) -> list[QuoteLine]:
     """Return what is charged for time that is added to the time *sold* before.
 
-    *quoted* is the price of the added time alone. A minimum charge was met by the first part and is left out;
-    a day cap counts what the order paid by the same rule on the same day already.
+    *quoted* is the price of the added time alone. Its minimum charge is left out; what was paid to reach
+    one before counts towards the added time. A day cap counts what the order paid by the same rule on that
+    day already.
     """
     lines = [line for line in quoted if line.kind is not LineKind.MINIMUM]
     for rule in (rule for rule in rules if rule.day_cap_fen is not None):
@@ -67,7 +69,19 @@ def extension_lines(
             if excess > 0:
                 kind = LineKind.DAY_CAP
                 lines.append(QuoteLine(kind, rule.name, -excess, rule.id, both[-1].start_at, both[-1].end_at))
-    return lines
+    return [*lines, *_minimum_back(lines, sold)]
+
+
+def _minimum_back(added: Sequence[QuoteLine], sold: Sequence[QuoteLine]) -> Iterator[QuoteLine]:
+    """Yield what was paid to reach a minimum, as far as the added time reaches it now by itself."""
+    raised = [line for line in sold if line.kind is LineKind.MINIMUM]
+    # A voucher paid for its whole package, the minimum included.
+    if not raised or any(line.kind is LineKind.VOUCHER for line in sold):
+        return
+    left_fen = sum(line.amount_fen for line in raised)
+    back_fen = min(left_fen, sum(line.amount_fen for line in added))
+    if back_fen > 0:
+        yield replace(raised[0], amount_fen=-back_fen)
 
 
 def _day(line: QuoteLine, tz: ZoneInfo) -> date:

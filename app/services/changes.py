@@ -165,6 +165,12 @@ def not_possible(kind: ChangeKind, order: Order) -> InvalidTransition:
     return InvalidTransition(data=data)
 
 
+def check_blacklist(order: Order) -> None:
+    """Raise Blacklisted for the order of a customer who may not book any more."""
+    if session().get_one(Customer, order.customer_id).is_blacklisted:
+        raise Blacklisted(data={"rule": "blacklist", "limit": None})
+
+
 def check_in_service(room: RoomRules) -> None:
     """Raise Blocked for a room that was taken out of service since it was booked."""
     if all(each.room_id != room.room_id for each in load_store_rooms(room.store_id)):
@@ -293,16 +299,14 @@ def _check(
 
 def _check_customer(order: Order, booking: Booking, room: RoomRules, span: Span, *, now: datetime) -> None:
     """Refuse who may not book any more, or has enough bookings on the new day."""
-    customer = session().get_one(Customer, order.customer_id)
-    if customer.is_blacklisted:
-        raise Blacklisted(data={"rule": "blacklist", "limit": None})
+    check_blacklist(order)
     if local_date(span.start_at, room.tz) == local_date(booking.start_at, room.tz):
         return
     day = local_day(local_date(span.start_at, room.tz), room.tz)
     query = select(func.count(Booking.id)).join(Order, Order.id == Booking.order_id)
     count = session().scalar(
         query.where(
-            Order.customer_id == customer.id,
+            Order.customer_id == order.customer_id,
             Order.id != order.id,
             Booking.change_id.is_(None),
             Booking.state.in_(OCCUPYING_STATES),

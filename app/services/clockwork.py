@@ -160,7 +160,9 @@ def _warn_of_followers(order: Order, minutes: int, *, now: datetime) -> None:
 
 @transactional
 def _warn_of_start(*, now: datetime) -> int:
-    orders = _due_orders(BookingState.RESERVED, Booking.start_at, STARTING_SOON_MINUTES, now)
+    found = _due_orders(BookingState.RESERVED, Booking.start_at, STARTING_SOON_MINUTES, now)
+    # Who still waits for the staff's word is not told to come.
+    orders = [(order, at) for order, at in found if order.status is OrderStatus.AWAITING_USE]
     for order, start_at in orders:
         notifications.queue_notice(
             "starting_soon",

@@ -36,6 +36,7 @@ from app.services.booking_rows import booking_of, busy_of, cleaning_of, lock_boo
 from app.services.bookings import release_stale_holds
 from app.services.changes import (
     REFUSED,
+    check_blacklist,
     check_in_service,
     close_pending_payments,
     describe_change,
@@ -120,7 +121,8 @@ def _propose(order: Order, booking: Booking, end_at: datetime, *, actor: Actor, 
     room = load_known_room(booking.room_id)
     added = Span(from_at, end_at)
     _check(order, booking, room, added, actor=actor, now=now)
-    lines = _overtime_lines(order, room, booked_at, from_at) + _price(order, room, added)
+    more, warnings = _price(order, room, added)
+    lines = _overtime_lines(order, room, booked_at, from_at) + more
     totals = sums_after(order, ChangeKind.EXTENSION, lines)
     return Proposal(
         kind=ChangeKind.EXTENSION,
@@ -132,6 +134,7 @@ def _propose(order: Order, booking: Booking, end_at: datetime, *, actor: Actor, 
         totals=totals,
         fee_fen=0,
         difference_fen=totals.total_fen - order.total_fen,
+        warnings=warnings,
     )
 
 
@@ -154,6 +157,8 @@ def _check(
 ) -> None:
     policy = frozen_policy(order.policy)
     check_in_service(room)
+    if actor.is_customer:
+        check_blacklist(order)
     step = timedelta(minutes=1 if actor.is_staff else policy.length_step_minutes)
     if (added.end_at - added.start_at) % step or not added.is_whole_minutes:
         raise _refusal(OffStep, "length_step_minutes", step // timedelta(minutes=1))
@@ -184,12 +189,13 @@ def _refusal(kind: type[RuleRefused], rule: str, limit: Any) -> RuleRefused:
     return kind(data={"rule": rule, "limit": limit})
 
 
-def _price(order: Order, room: RoomRules, added: Span) -> list[QuoteLine]:
+def _price(order: Order, room: RoomRules, added: Span) -> tuple[list[QuoteLine], tuple[str, ...]]:
     """Discounts were given on the booking itself; more time costs its ordinary price."""
     book = load_price_book(room.store_id)
     quote = quote_span(room.priced_room, added, book.rules, calendar=book.calendar)
     lines = extension_lines(quote.lines, lines_of(order), book.rules, room.tz)
-    return versioned(lines, {rule.id: rule.version for rule in book.rules})
+    versions = {rule.id: rule.version for rule in book.rules}
+    return versioned(lines, versions), tuple(warning.code for warning in quote.warnings)
 
 
 def _explained(

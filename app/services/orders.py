@@ -9,7 +9,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import joinedload, selectinload
 
 from app.domain.actor import Actor
@@ -84,7 +84,7 @@ def list_orders(
     """Return `{items, next_cursor}` of a customer's orders, the newest first."""
     conditions: list[Any] = [Order.customer_id == customer_id]
     if status is not None:
-        conditions.append(Order.status == _member(OrderStatus, "status", status))
+        conditions.append(_has_status(_member(OrderStatus, "status", status), now))
     if kind is not None:
         conditions.append(Order.kind == _member(OrderKind, "kind", kind))
     if cursor is not None:
@@ -128,9 +128,31 @@ def waiting_change(order: Order, *, now: datetime) -> OrderChange | None:
     return change if is_live else None
 
 
+def shown_status(order: Order, *, now: datetime) -> OrderStatus:
+    """Return the status that counts at this moment: who did not pay in time has no order, swept or not.
+
+    A payment that comes all the same may bring it back, as it does for one that was swept.
+    """
+    return OrderStatus.CANCELLED if _is_run_out(order, now) else order.status
+
+
+def _is_run_out(order: Order, now: datetime) -> bool:
+    is_waiting = order.status is OrderStatus.PENDING_PAYMENT
+    return is_waiting and order.expires_at is not None and order.expires_at <= now
+
+
+def _has_status(status: OrderStatus, now: datetime) -> ColumnElement[bool]:
+    is_waiting = Order.status == OrderStatus.PENDING_PAYMENT
+    if status is OrderStatus.CANCELLED:
+        return or_(Order.status == status, and_(is_waiting, Order.expires_at <= now))
+    if status is OrderStatus.PENDING_PAYMENT:
+        return and_(is_waiting, Order.expires_at > now)
+    return Order.status == status
+
+
 def due_fen(order: Order, *, now: datetime) -> int:
     """Return what is still to be paid, in fen: for the order as it is, and for a change that waits for it."""
-    if order.status in SETTLED:
+    if shown_status(order, now=now) in SETTLED:
         return 0
     # What a group order got back for unused vouchers is not owed again.
     if order.kind is OrderKind.GROUP_BUY and order.status is not OrderStatus.PENDING_PAYMENT:
@@ -143,11 +165,12 @@ def describe_order(order: Order, *, now: datetime) -> dict[str, Any]:
     """Return everything that a customer is shown of an order."""
     zone = ZoneInfo(order.store.time_zone) if order.store else DEFAULT_ZONE
     booking = order.bookings[-1] if order.bookings else None
+    status = shown_status(order, now=now)
     return {
         "no": order.no,
         "kind": order.kind.value,
-        "status": order.status.value,
-        "status_label": order.status.label,
+        "status": status.value,
+        "status_label": status.label,
         "store": _brief(order.store),
         "room": _brief(booking and booking.room),
         "start_at": _local(booking and booking.start_at, zone),
@@ -162,6 +185,7 @@ def describe_order(order: Order, *, now: datetime) -> dict[str, Any]:
         "total_fen": order.total_fen,
         "paid_fen": order.paid_fen,
         "refunded_fen": order.refunded_fen,
+        "cancel_fee_fen": order.cancel_fee_fen,
         "due_fen": due_fen(order, now=now),
         "note": order.note,
         "created_at": _local(order.created_at, zone),
@@ -264,7 +288,7 @@ def customer_actions(order: Order, booking: Booking | None, *, now: datetime) ->
     """Return what the customer may do next, each with the reason why not; an empty reason is null."""
     checks = [
         ("pay", _refuse_pay(order, now)),
-        ("cancel", _refuse_cancel(order)),
+        ("cancel", _refuse_cancel(order, now)),
         ("refund_request", refuse_refund_request(order, booking, now=now)),
     ]
     if booking is not None:
@@ -278,16 +302,15 @@ def customer_actions(order: Order, booking: Booking | None, *, now: datetime) ->
 
 
 def _refuse_pay(order: Order, now: datetime) -> Any:
-    if not due_fen(order, now=now):
-        return _l("Nothing is to be paid.")
-    pay_by = _pay_by(order, now)
-    if pay_by is not None and pay_by <= now:
+    if _is_run_out(order, now):
         return _l("The time to pay is over.")
-    return None
+    return None if due_fen(order, now=now) else _l("Nothing is to be paid.")
 
 
-def _refuse_cancel(order: Order) -> Any:
-    if order.kind is OrderKind.GROUP_BUY:
+def _refuse_cancel(order: Order, now: datetime) -> Any:
+    if _is_run_out(order, now):
+        is_open = False
+    elif order.kind is OrderKind.GROUP_BUY:
         is_open = order.status is OrderStatus.PENDING_PAYMENT
     else:
         is_open = order.status in (OrderStatus.PENDING_PAYMENT, OrderStatus.PAID, OrderStatus.AWAITING_USE)

@@ -17,7 +17,7 @@ from app.services.order_lines import lines_of, merge_lines, to_json
 from app.services.order_log import record_event
 from app.services.pending_changes import apply_change, hold_room
 from app.services.quotes import describe_line, describe_policy
-from app.services.room_rules import RoomRules
+from app.services.room_rules import RoomRules, frozen_policy
 from app.services.unit_of_work import session
 
 
@@ -61,7 +61,7 @@ def describe_proposal(order: Order, proposal: Proposal) -> dict[str, Any]:
         "extra_fen": totals.extra_fen,
         "discount_fen": totals.discount_fen,
         "total_fen": totals.total_fen,
-        "policy": describe_policy(proposal.room.policy),
+        "policy": describe_policy(frozen_policy(order.policy)),
         "warnings": list(proposal.warnings),
         "fee_fen": proposal.fee_fen,
         "difference_fen": proposal.difference_fen,

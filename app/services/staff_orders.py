@@ -29,7 +29,7 @@ from app.services import (
 )
 from app.services.dues import open_due
 from app.services.order_actions import refuse_extension
-from app.services.orders import describe_order, find_order, waiting_change
+from app.services.orders import describe_order, find_order, shown_status, waiting_change
 from app.services.redemptions import mask_name
 from app.services.unit_of_work import session
 
@@ -58,7 +58,7 @@ def get_order_page(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
     page = describe_order(order, now=now)
     page["customer"] = mask_name(order.customer) if order.customer else None
     page["source"] = order.source
-    page["state"] = order.status
+    page["state"] = shown_status(order, now=now)
     # Members instead of their values, so that pages can show label and colour.
     for shown, row in zip(page["payments"], order.payments, strict=True):
         shown["status"], shown["channel"] = row.status, row.channel

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.booking_rules import BookingPolicy
@@ -20,8 +22,10 @@ from app.domain.changes import (
 )
 from app.domain.errors import ChangeNotAllowed
 from app.domain.price_rules import PriceRule
-from app.domain.pricing import LineKind, QuoteLine
+from app.domain.pricing import LineKind, QuoteLine, quote_span
 from app.domain.slots import Span, merge
+from tests.domain.moments import TZ
+from tests.domain.test_pricing_properties import ROOM, hourly_rules, wanted_spans
 from tests.factories import NOW
 
 MINUTE = timedelta(minutes=1)
@@ -130,15 +134,42 @@ def test_unused_time_is_never_worth_more_than_was_charged(
     assert 0 <= later <= earlier <= first + second
 
 
-def test_extension_leaves_the_minimum_out_and_fills_the_day_cap() -> None:
+CAPPED = [("hourly", 6000), ("day_cap", -3000)]
+
+
+@pytest.mark.parametrize(
+    ("label", "others", "expected"),
+    [
+        ("cap and minimum", [], [*CAPPED, ("minimum", -1000)]),
+        ("given back before", [QuoteLine(LineKind.MINIMUM, "r", -1000, 1)], CAPPED),
+        ("paid by a voucher", [QuoteLine(LineKind.VOUCHER, "v", -13000)], CAPPED),
+    ],
+)
+def test_extension_fills_minimum_and_day_cap(
+    label: str, others: list[QuoteLine], expected: list[Any]
+) -> None:
     rule = PriceRule(1, "r", 6000, day_cap_fen=15000, minimum_fen=9000)
-    sold = [hourly(0, 120, 12000), QuoteLine(LineKind.MINIMUM, "r", 1000, 1)]
+    sold = [hourly(0, 120, 12000), QuoteLine(LineKind.MINIMUM, "r", 1000, 1), *others]
     quoted = [hourly(120, 180, 6000), QuoteLine(LineKind.MINIMUM, "r", 3000, 1)]
     lines = extension_lines(quoted, sold, [rule], SHANGHAI)
-    assert [(line.kind, line.amount_fen) for line in lines] == [
-        (LineKind.HOURLY, 6000),
-        (LineKind.DAY_CAP, -3000),
-    ]
+    assert [(line.kind, line.amount_fen) for line in lines] == expected
+
+
+@settings(max_examples=150, deadline=None)
+@given(hourly_rules(), wanted_spans(), st.lists(st.integers(1, 1500), max_size=3))
+def test_staying_on_never_costs_more_than_booking_it_all_at_once(
+    rules: list[PriceRule], wanted: Span, cuts: list[int]
+) -> None:
+    bounds = [0, *sorted({cut for cut in cuts if cut < wanted.minutes}), wanted.minutes]
+    sold: list[QuoteLine] = []
+    for start, end in pairwise(bounds):
+        part = Span(wanted.start_at + start * MINUTE, wanted.start_at + end * MINUTE)
+        quoted = quote_span(ROOM, part, rules).lines
+        sold += extension_lines(quoted, sold, rules, TZ) if sold else quoted
+
+    # Each cut may round one line more.
+    whole = quote_span(ROOM, wanted, rules).total_fen
+    assert sum(line.amount_fen for line in sold) <= whole + len(bounds) - 2
 
 
 def test_reductions_that_stay_never_make_a_total_negative() -> None:

@@ -7,10 +7,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from app.domain.states import BookingState, ChangeStatus, OrderStatus, PaymentStatus
 from app.extensions import db
-from app.models import Booking, OrderChange, Recipient, Refund, RoomBlock
+from app.models import Booking, BookingPolicy, OrderChange, Recipient, Refund, RoomBlock
 from app.services import clockwork, extensions, orders, staff_orders, stays
 from tests import factories
 from tests.services.counter import refused, unchanged
@@ -198,22 +199,24 @@ def test_extension_of_a_voucher_booking_is_paid(shop: Shop) -> None:
     assert (order.total_fen, order.paid_fen, shop.booking(no).end_at) == (6000, 6000, shop.at(7))
 
 
-def test_minimum_is_not_asked_again_and_the_day_cap_counts_what_was_paid(make_shop: MakeShop) -> None:
+def test_minimum_and_day_cap_are_those_of_the_whole_stay(make_shop: MakeShop) -> None:
     shop = make_shop()
     factories.make_price(shop.store, 6000, priority=9, minimum_fen=15000, day_cap_fen=20000)
     no = stay(shop, 3, 2)
     assert shop.order(no).total_fen == 15000
 
-    # An hour costs 6000: 12000 were for time, so 2000 are left below the cap for the second one.
-    assert preview(shop, no, 6, at=shop.at(4))["total_fen"] == 6000
+    # An hour costs 6000: 3000 of it were paid to reach the minimum.
+    assert preview(shop, no, 6, at=shop.at(4))["total_fen"] == 3000
     told = preview(shop, no, 7, at=shop.at(4))
     assert [(line["kind"], line["amount_fen"]) for line in told["lines"]] == [
         ("hourly", 12000),
         ("day_cap", -4000),
+        ("minimum", -3000),
     ]
     extend(shop, no, 7, at=shop.at(4))
     shop.pay(no, at=shop.at(4))
-    assert shop.order(no).total_fen == 23000
+    # As four hours would have cost at once.
+    assert shop.order(no).total_fen == 20000
 
 
 def test_extension_that_is_free_happens_at_once(shop: Shop) -> None:
@@ -253,3 +256,28 @@ def test_shop_is_alerted_where_nobody_can_extend(tidy: Shop) -> None:
 
     assert tidy.notices(no, Recipient.SHOP).count("guests_follow") == 3
     assert "guests_follow" not in tidy.notices(no)
+
+
+def test_extension_by_a_customer_who_is_barred(shop: Shop) -> None:
+    no = stay(shop)
+    shop.customer.is_blacklisted = True
+    db.session.commit()
+
+    with refused("blacklisted"):
+        extend(shop, no, 6, at=shop.at(4))
+    assert extend(shop, no, 6, at=shop.at(4), actor=shop.cashier())["due_fen"] == 6000
+
+
+def test_preview_tells_what_is_not_known_and_the_rules_of_the_purchase(make_shop: MakeShop) -> None:
+    shop = make_shop(max_ahead_days=400)
+    factories.make_price(shop.store, 8000, day_kind="holiday")
+    no = shop.paid_booking(24 * 303 - 1, 1)
+    policy = db.session.scalars(select(BookingPolicy)).one()
+    policy.cancel_steps, policy.version = [], policy.version + 1
+    db.session.commit()
+
+    told = preview(shop, no, 24 * 303 + 1)
+
+    # The first hours of 2027, whose holidays are not published.
+    assert told["warnings"] == ["holidays_unknown"]
+    assert len(told["policy"]["cancel_steps"]) == 3

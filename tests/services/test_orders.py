@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from app.extensions import db
 from app.services import cancellations, orders, stays
 from app.services.cursors import after_id, page_of
 from tests import factories
-from tests.services.counter import refused
+from tests.services.counter import refused, unchanged
 from tests.services.shop import Shop
 
 
@@ -74,7 +75,7 @@ def allowed(order: dict[str, Any]) -> set[str]:
 def test_actions_are_those_that_work(shop: Shop) -> None:
     no = shop.book(3, 2)
     assert allowed(shown(shop, no)) == {"pay", "cancel"}
-    assert allowed(shown(shop, no, 0.25)) == {"cancel"}
+    assert allowed(shown(shop, no, 0.25)) == set()
     shop.pay(no)
     assert allowed(shown(shop, no)) == {"cancel", "change", "extend", "refund_request"}
     assert allowed(shown(shop, no, 2.75)) == {"cancel", "check_in", "change", "extend", "refund_request"}
@@ -164,3 +165,37 @@ def test_cursor_leads_to_the_row_after_the_page() -> None:
 def test_cursors_that_no_page_gave_out(cursor: str) -> None:
     with pytest.raises(Exception, match="invalid_field"):
         after_id(cursor)
+
+
+def test_order_whose_time_to_pay_is_over_is_cancelled_before_any_job(shop: Shop) -> None:
+    booked, bought = shop.book(3, 2), shop.group_order(shop.campaign())
+    before, at = shop.at(minutes=15) - timedelta(microseconds=1), shop.at(minutes=15)
+
+    for no in (booked, bought):
+        order = orders.get_order(no, customer_id=shop.customer.id, now=before)
+        assert (order["status"], order["due_fen"] > 0) == ("pending_payment", True)
+        with unchanged():
+            order = orders.get_order(no, customer_id=shop.customer.id, now=at)
+        assert (order["status"], order["due_fen"], allowed(order)) == ("cancelled", 0, set())
+        with refused("invalid_transition"):
+            shop.start_payment(no, at=at)
+    assert [numbers(shop, status, before) for status in ("pending_payment", "cancelled")] == [
+        [bought, booked],
+        [],
+    ]
+    assert [numbers(shop, status, at) for status in ("pending_payment", "cancelled")] == [
+        [],
+        [bought, booked],
+    ]
+
+
+def numbers(shop: Shop, status: str, at: datetime) -> list[str]:
+    found = orders.list_orders(customer_id=shop.customer.id, status=status, now=at)
+    return [order["no"] for order in found["items"]]
+
+
+def test_cancelled_order_tells_its_fee(shop: Shop) -> None:
+    no = shop.paid_booking(3, 2)
+    cancellations.cancel_order(no, actor=shop.guest, now=shop.at(2))
+
+    assert shown(shop, no, hours=2)["cancel_fee_fen"] == 3600

@@ -309,3 +309,15 @@ def test_warnings_come_once_each(shop: Shop) -> None:
         if row.event == "ending_soon" and row.recipient is Recipient.CUSTOMER
     ]
     assert minutes == ["30", "15", "5"]
+
+
+def test_nobody_is_told_to_come_before_staff_have_confirmed(make_shop: MakeShop) -> None:
+    shop = make_shop(requires_confirmation=True, confirm_deadline_minutes=120)
+    no = shop.paid_booking(start=1, hours=2)
+
+    clockwork.queue_warnings(now=shop.at(minutes=30))
+    assert "starting_soon" not in shop.notices(no)
+
+    cancellations.confirm_order(no, actor=shop.cashier(), now=shop.at(minutes=30))
+    clockwork.queue_warnings(now=shop.at(minutes=31))
+    assert shop.notices(no).count("starting_soon") == 1

@@ -126,6 +126,7 @@ class OrderSchema(AnswerSchema):
     total_fen = fen()
     paid_fen = fen()
     refunded_fen = fen()
+    cancel_fee_fen = fen()
     due_fen = fen()
     note = fields.String()
     created_at = Instant()
