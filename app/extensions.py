@@ -144,6 +144,11 @@ def set_writing(is_writing: bool) -> None:
     _sqlite_begin.set("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
 
+def is_writing() -> bool:
+    """Tell whether what this context reads may be its own writing, which can still be undone."""
+    return _sqlite_begin.get() != "BEGIN"
+
+
 def prepare_engine(engine: Engine, lock_seconds: float) -> None:
     """Set what each new connection of *engine* needs on its own database."""
     if engine.dialect.name == "sqlite":

@@ -39,11 +39,6 @@ def tagged(answer: Response, tag: str | None = None) -> Response:
     return answer
 
 
-def is_known(tag: str) -> bool:
-    """Tell whether the client says that it has the answer of this tag."""
-    return request.if_none_match.contains_weak(tag)
-
-
 def not_modified(tag: str) -> Response:
     """Return 304 for a tag that the client has."""
     answer = Response(status=304)

@@ -33,9 +33,7 @@ def get_room(room_id: int) -> dict[str, Any]:
 def get_availability(query: dict[str, Any], room_id: int) -> Response:
     """Return what is free in one room; poll it with If-None-Match."""
     return availability_answer(
-        query,
-        version=None,
-        read=lambda: availability.get_room_availability(room_id, **query, now=utc_now()),
+        lambda known: availability.read_room_availability(room_id, **query, now=utc_now(), known=known)
     )
 
 

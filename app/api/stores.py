@@ -75,9 +75,6 @@ def list_rooms(query: dict[str, Any], store_id: int) -> dict[str, Any]:
 )
 def get_availability(query: dict[str, Any], store_id: int) -> Response:
     """Return what is free in every room of a store; poll it with If-None-Match."""
-    now = utc_now()
     return availability_answer(
-        query,
-        version=lambda: availability.get_state_version(store_id, now=now),
-        read=lambda: availability.get_store_availability(store_id, **query, now=now),
+        lambda known: availability.read_store_availability(store_id, **query, now=utc_now(), known=known)
     )

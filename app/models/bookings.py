@@ -36,6 +36,15 @@ class Booking(StoreScoped, Base):
             "busy_until_at",
             sqlite_where=text(_OCCUPYING),
             postgresql_where=text(_OCCUPYING),
+            # What occupies a room is read from the index alone, see `services.occupancy`.
+            postgresql_include=[
+                "busy_from_at",
+                "start_at",
+                "end_at",
+                "state",
+                "hold_expires_at",
+                "order_id",
+            ],
         ),
         Index(
             "ix_bookings_hold_expiry",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import calendar as months
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Connection, Select, and_, bindparam, select
 
 from app.domain.availability import (
     StateSpan,
@@ -22,95 +23,139 @@ from app.domain.availability import (
 from app.domain.errors import InvalidField, NotFound
 from app.domain.opening import opening_spans
 from app.domain.slots import MINUTE, Span, clip, local_day
-from app.models import BookingPolicy, OpeningHours, Room, RoomBlock, Store
-from app.services.room_rules import (
-    Occupancy,
-    RoomRules,
-    load_occupancy,
-)
-from app.services.store_config import load_price_book, load_room, load_store_rooms
-from app.services.unit_of_work import session
+from app.domain.timelines import us_of
+from app.extensions import current_scope
+from app.models import Room, Store
+from app.services.occupancy import MOMENT
+from app.services.painted_rooms import PaintedRoom
+from app.services.painting import find_paintings
+from app.services.room_rules import Occupancy, RoomRules, load_occupancy
+from app.services.store_config import config_at, load_room_config
+from app.services.unit_of_work import reading
 
 MAX_WINDOW_DAYS = 31
 
-
-def get_store_availability(
-    store_id: int, *, from_at: datetime, to_at: datetime, now: datetime
-) -> dict[str, Any]:
-    """Return `{version, rooms: [{room_id, state, spans}]}` of a store; raises NotFound, InvalidField.
-
-    `state` is that of this moment, whatever the window. Nothing tells who booked.
-    """
-    window = _window(from_at, to_at)
-    check_store(store_id)
-    # Read before the rooms, so that a change in between makes the next poll see it.
-    version = get_state_version(store_id, now=now)
-    return {"version": version, "rooms": _answers(load_store_rooms(store_id), window, now)}
-
-
-def get_room_availability(
-    room_id: int, *, from_at: datetime, to_at: datetime, now: datetime
-) -> dict[str, Any]:
-    """Return `{version, room_id, state, spans}` of one room."""
-    window = _window(from_at, to_at)
-    room = load_room(room_id)
-    version = get_state_version(room.store_id, now=now)
-    return {"version": version} | _answers([room], window, now)[0]
-
-
-def _answers(rooms: Sequence[RoomRules], window: Span, now: datetime) -> list[dict[str, Any]]:
-    timelines = paint_rooms(rooms, window, now=now)
-    states = present_states(rooms, now=now)
-    return [_room_answer(room, states[room.room_id], timelines[room.room_id]) for room in rooms]
-
-
-def check_store(store_id: int) -> None:
-    """Raise NotFound unless the store exists and is in service."""
-    if session().scalar(select(Store.id).where(Store.id == store_id, Store.is_active)) is None:
-        raise NotFound()
-
-
-def _sum_of(column: Any, owner: Any) -> Any:
-    return select(func.sum(column)).where(owner == bindparam("store")).scalar_subquery()
-
-
-def _marks_of(model: Any) -> Any:
-    """Rows without a version of their own: how many there are and which is the newest."""
-    marks = func.count(model.id) + func.coalesce(func.max(model.id), 0)
-    return select(marks).where(model.store_id == bindparam("store")).scalar_subquery()
-
-
-# Made once: building it costs more than the database takes to answer it.
-_VERSION_PARTS = select(
-    _sum_of(Room.state_version, Room.store_id),
-    _sum_of(Room.version, Room.store_id),
-    _sum_of(BookingPolicy.version, BookingPolicy.store_id),
-    _marks_of(OpeningHours),
-    _marks_of(RoomBlock),
+_STORES, _ROOMS = Store.__table__, Room.__table__
+_VERSIONS = select(
+    _STORES.c.id.label("store_id"),
+    _STORES.c.config_version,
+    _ROOMS.c.id.label("room_id"),
+    _ROOMS.c.state_version,
+)
+_OF_STORE = _VERSIONS.outerjoin_from(
+    _STORES, _ROOMS, and_(_ROOMS.c.store_id == _STORES.c.id, _ROOMS.c.is_active)
+).where(_STORES.c.id == bindparam("store"), _STORES.c.is_active)
+_OF_ROOM = _VERSIONS.join_from(_ROOMS, _STORES, _STORES.c.id == _ROOMS.c.store_id).where(
+    _ROOMS.c.id == bindparam("room"), _ROOMS.c.is_active, _STORES.c.is_active
 )
 
 
-def get_state_version(store_id: int, *, now: datetime) -> str:
-    """Return a text that changes whenever the answer for a store may change.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Availability as JSON with its entity tag; no body where the copy that the client has still holds."""
 
-    Counted changes of its rooms, edits of its rules, and the present minute, because lead times and run-out
-    holds change the picture without anybody writing.
+    tag: str
+    body: bytes | None
+
+
+def read_store_availability(
+    store_id: int, *, from_at: datetime, to_at: datetime, now: datetime, known: Iterable[str] = ()
+) -> Answer:
+    """Return `{version, rooms: [{room_id, state, spans}]}` of a store; raises NotFound, InvalidField.
+
+    `state` is that of this moment, whatever the window. Nothing tells who booked. *known* are the tags that
+    the client has: one that still holds costs a single statement, everything else at most two.
     """
-    parts = session().execute(_VERSION_PARTS, {"store": store_id}).one()
-    minute = int(now.timestamp()) // 60
-    text = ":".join(str(part or 0) for part in (*parts, minute))
-    return hashlib.blake2s(text.encode(), digest_size=8).hexdigest()
+    window = _window(from_at, to_at)
+    return _read(
+        _OF_STORE,
+        {"store": store_id},
+        window,
+        now,
+        known,
+        lambda rooms: b'"rooms":[%s]' % b",".join(b"{%s}" % room for room in rooms),
+    )
 
 
-def paint_rooms(
-    rooms: Sequence[RoomRules], window: Span, *, now: datetime, occupancy: Occupancy | None = None
-) -> dict[int, list[StateSpan]]:
+def read_room_availability(
+    room_id: int, *, from_at: datetime, to_at: datetime, now: datetime, known: Iterable[str] = ()
+) -> Answer:
+    """Return `{version, room_id, state, spans}` of one room, as `read_store_availability` does."""
+    return _read(_OF_ROOM, {"room": room_id}, _window(from_at, to_at), now, known, lambda rooms: rooms[0])
+
+
+def _read(
+    statement: Select[Any],
+    which: dict[str, int],
+    window: Span,
+    now: datetime,
+    known: Iterable[str],
+    join: Callable[[list[bytes]], bytes],
+) -> Answer:
+    with reading() as connection:
+        # Read before the bookings, so that a change in between makes the next poll see it.
+        seen = _look(connection, statement, which)
+        for tag in known:
+            if _still_holds(tag, seen.mark, window, now):
+                return Answer(tag, None)
+        config = config_at(seen.store_id, seen.config_version)
+        painted = find_paintings(connection, config, seen.state_versions, window, now=now)
+    since = max((room.since for room in painted.values()), default=us_of(now))
+    until = min((room.until for room in painted.values()), default=us_of(now + MOMENT))
+    rooms = join([_room_json(room_id, room, window) for room_id, room in painted.items()])
+    body = b'{"version":"%s",%s}' % (f"{seen.mark}.{until:x}".encode(), rooms)
+    return Answer(_tag(seen.mark, since, until, window), body)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The versions that the database names: of the store's configuration and of each room's time."""
+
+    store_id: int
+    config_version: int
+    state_versions: dict[int, int]
+
+    @property
+    def mark(self) -> str:
+        """Changes with any of the versions: rooms only count up, and which there are is configuration."""
+        text = f"{self.config_version}:{sum(self.state_versions.values())}"
+        return hashlib.blake2s(text.encode(), digest_size=8).hexdigest()
+
+
+def _look(connection: Connection, statement: Select[Any], which: dict[str, int]) -> _Seen:
+    rows = connection.execute(statement, which).all()
+    if not rows or not current_scope().allows(rows[0].store_id):
+        raise NotFound()
+    states = {row.room_id: row.state_version for row in rows if row.room_id is not None}
+    return _Seen(rows[0].store_id, rows[0].config_version, states)
+
+
+def _tag(mark: str, since: int, until: int, window: Span) -> str:
+    """The tag says itself until when its answer holds, so nothing but versions is looked at for it again."""
+    return f"{mark}.{since:x}.{until:x}.{us_of(window.start_at):x}.{us_of(window.end_at):x}"
+
+
+def _still_holds(tag: str, mark: str, window: Span, now: datetime) -> bool:
+    if not tag.startswith(mark):
+        return False
+    try:
+        since, until = (int(part, 16) for part in tag.split(".")[1:3])
+    except ValueError:
+        return False
+    return since <= us_of(now) < until and tag == _tag(mark, since, until, window)
+
+
+def _room_json(room_id: int, room: PaintedRoom, window: Span) -> bytes:
+    spans = room.spans(us_of(window.start_at), us_of(window.end_at))
+    return b'"room_id":"%d","state":"%s","spans":[%s]' % (room_id, room.state.encode(), spans)
+
+
+def paint_rooms(rooms: Sequence[RoomRules], window: Span, *, now: datetime) -> dict[int, list[StateSpan]]:
     """Return the timeline of each room; the bookings and blocks of all rooms are read in one go."""
     if not rooms:
         return {}
     wide = load_window(window, (room.policy for room in rooms))
-    if occupancy is None:
-        occupancy = load_occupancy([room.room_id for room in rooms], wide, now=now)
+    occupancy = load_occupancy([room.room_id for room in rooms], wide, now=now)
     # The rooms of a store share their opening hours.
     open_spans = {room.opening: opening_spans(room.opening, room.tz, wide) for room in rooms}
     return {room.room_id: _paint(room, window, occupancy, open_spans[room.opening], now) for room in rooms}
@@ -139,22 +184,6 @@ def _window(from_at: datetime, to_at: datetime) -> Span:
     return window
 
 
-def _room_answer(room: RoomRules, state: str, spans: list[StateSpan]) -> dict[str, Any]:
-    return {
-        "room_id": room.room_id,
-        "state": state,
-        "spans": [
-            {
-                "start_at": span.start_at.astimezone(room.tz),
-                "end_at": span.end_at.astimezone(room.tz),
-                "state": span.state,
-                "reason": span.reason,
-            }
-            for span in spans
-        ],
-    }
-
-
 def present_states(rooms: Sequence[RoomRules], *, now: datetime) -> dict[int, str]:
     """Return what each room is at this moment; lead times and horizons play no part."""
     moment = Span(now, now + MINUTE)
@@ -170,10 +199,10 @@ def _present_state(room: RoomRules, occupancy: Occupancy, now: datetime) -> str:
 
 def get_room_calendar(room_id: int, *, month: str, now: datetime) -> list[dict[str, Any]]:
     """Return `[{date, free_minutes, price_from_fen}]` for a month (``YYYY-MM``) of store-local days."""
-    room = load_room(room_id)
+    config = load_room_config(room_id)
+    room = config.room(room_id)
     first = _first_of_month(month)
     days = months.monthrange(first.year, first.month)[1]
-    book = load_price_book(room.store_id)
     whole = Span(local_day(first, room.tz).start_at, local_day(first.replace(day=days), room.tz).end_at)
     spans = paint_rooms([room], whole, now=now)[room_id]
     free = free_spans(spans)
@@ -181,7 +210,7 @@ def get_room_calendar(room_id: int, *, month: str, now: datetime) -> list[dict[s
         {
             "date": on,
             "free_minutes": free_minutes_on(free, on, room.tz),
-            "price_from_fen": book.price_from_fen(room.priced_room, first_on=on, days=1),
+            "price_from_fen": config.book.price_from_fen(room.priced_room, first_on=on, days=1),
         }
         for on in (first + timedelta(days=offset) for offset in range(days))
     ]

@@ -8,14 +8,12 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, or_, select
-
 from app.domain import booking_rules as rules
 from app.domain.opening import OpeningRule
 from app.domain.price_rules import PricedRoom, PriceRule
 from app.domain.slots import Span
-from app.domain.states import OCCUPYING_STATES, BookingState
-from app.models import Booking, RoomBlock
+from app.domain.timelines import Barred, Taken, instant_of
+from app.services.occupancy import read_use
 from app.services.unit_of_work import session
 
 _POLICY_FIELDS = (
@@ -117,51 +115,33 @@ def price_rule_of_row(row: Any) -> PriceRule:
 def load_occupancy(
     room_ids: Sequence[int], window: Span, *, now: datetime, except_order_id: int | None = None
 ) -> Occupancy:
-    """Return what occupies each room inside *window*; a hold that has run out no longer does."""
-    occupancy: Occupancy = {room_id: ([], []) for room_id in room_ids}
-    _load_bookings(occupancy, window, now, except_order_id)
-    _load_blocks(occupancy, window)
-    return occupancy
+    """Return what occupies each room inside *window*; a hold that has run out no longer does.
 
-
-def _load_bookings(occupancy: Occupancy, window: Span, now: datetime, except_order_id: int | None) -> None:
-    query = select(
-        Booking.room_id,
-        Booking.start_at,
-        Booking.end_at,
-        Booking.busy_from_at,
-        Booking.busy_until_at,
-        Booking.state,
-        Booking.order_id,
-    ).where(
-        Booking.room_id.in_(occupancy),
-        Booking.state.in_(OCCUPYING_STATES),
-        Booking.busy_until_at > window.start_at,
-        Booking.busy_from_at < window.end_at,
-        or_(Booking.state != BookingState.HELD, Booking.hold_expires_at > now),
-    )
-    if except_order_id is not None:
-        query = query.where(Booking.order_id != except_order_id)
-    for row in session().execute(query):
-        occupancy[row.room_id][0].append(
-            rules.BusySpan(
-                core=Span(row.start_at, row.end_at),
-                busy=Span(row.busy_from_at, row.busy_until_at),
-                state=row.state.value,
-                ref=str(row.order_id),
-            )
+    One statement. References are the ids of orders and of blocks, as texts.
+    """
+    current = session()
+    if current.autoflush:
+        current.flush()
+    found = read_use(current.connection(), room_ids, window, now=now)
+    return {
+        room_id: (
+            [_busy_span(taken) for taken in use.taken if taken[5] != except_order_id],
+            [_block_span(barred) for barred in use.barred],
         )
+        for room_id, use in found.items()
+    }
 
 
-def _load_blocks(occupancy: Occupancy, window: Span) -> None:
-    rows = session().execute(
-        select(RoomBlock.id, RoomBlock.room_id, RoomBlock.start_at, RoomBlock.end_at).where(
-            and_(
-                RoomBlock.room_id.in_(occupancy),
-                RoomBlock.end_at > window.start_at,
-                RoomBlock.start_at < window.end_at,
-            )
-        )
+def _busy_span(taken: Taken) -> rules.BusySpan:
+    busy_from, used_from, used_until, busy_until, state, ref = taken
+    return rules.BusySpan(
+        core=Span(instant_of(used_from), instant_of(used_until)),
+        busy=Span(instant_of(busy_from), instant_of(busy_until)),
+        state=state,
+        ref=str(ref),
     )
-    for row in rows:
-        occupancy[row.room_id][1].append(rules.BlockSpan(Span(row.start_at, row.end_at), str(row.id)))
+
+
+def _block_span(barred: Barred) -> rules.BlockSpan:
+    start, end, ref = barred
+    return rules.BlockSpan(Span(instant_of(start), instant_of(end)), str(ref))

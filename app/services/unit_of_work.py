@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache, wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
-from sqlalchemy import CursorResult, Executable
+from sqlalchemy import Connection, CursorResult, Engine, Executable
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
@@ -64,6 +64,28 @@ def session() -> Session:
     return cast(Session, db.session())
 
 
+@contextmanager
+def reading() -> Iterator[Connection]:
+    """Give a connection for reads that need no ORM: that of the open transaction, else one of its own.
+
+    On PostgreSQL the latter commits by itself, which saves beginning and ending a transaction; on SQLite the
+    statements of the block see one state of the database.
+    """
+    if db.session.registry.has() and session().in_transaction():
+        yield session().connection()
+        return
+    engine = db.engine
+    if engine.dialect.name == "postgresql":
+        engine = _committing_by_itself(engine)
+    with engine.connect() as connection:
+        yield connection
+
+
+@lru_cache(maxsize=4)
+def _committing_by_itself(engine: Engine) -> Engine:
+    return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
 def change_rows(statement: Executable) -> int:
     """Run an insert, update or delete and return how many rows it changed; loaded objects are not touched."""
     # Without being asked to, SQLAlchemy forgets how many rows an insert on PostgreSQL wrote and says -1.
@@ -74,7 +96,7 @@ def change_rows(statement: Executable) -> int:
 
 def in_unit_of_work() -> bool:
     """Tell whether a unit of work is open in this context."""
-    return bool(session().info.get(_ACTIVE))
+    return db.session.registry.has() and bool(session().info.get(_ACTIVE))
 
 
 def after_commit(call: Callable[[], None]) -> None:
@@ -90,7 +112,7 @@ def transactional(function: Callable[P, T]) -> Callable[P, T]:
     anything raised rolls everything back.
     """
 
-    @functools.wraps(function)
+    @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> T:
         if in_unit_of_work():
             return function(*args, **kwargs)

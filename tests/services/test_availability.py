@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from app.domain.errors import DomainError
@@ -19,17 +20,23 @@ from tests.services.shop import HOUR, Shop
 MakeShop = Callable[..., Shop]
 
 
+def read_store(store_id: int, **window: Any) -> Any:
+    return orjson.loads(availability.read_store_availability(store_id, **window).body or b"")
+
+
+def read_room(room_id: int, **window: Any) -> Any:
+    return orjson.loads(availability.read_room_availability(room_id, **window).body or b"")
+
+
 def spans(
     shop: Shop, start: float, end: float, *, at: datetime | None = None
 ) -> list[tuple[float, float, str]]:
     """The room's timeline as (hours from now, hours from now, reason or free)."""
-    answer = availability.get_room_availability(
-        shop.room.id, from_at=shop.at(start), to_at=shop.at(end), now=at or shop.now
-    )
+    answer = read_room(shop.room.id, from_at=shop.at(start), to_at=shop.at(end), now=at or shop.now)
     return [
         (
-            (span["start_at"] - shop.now) / HOUR,
-            (span["end_at"] - shop.now) / HOUR,
+            (datetime.fromisoformat(span["start_at"]) - shop.now) / HOUR,
+            (datetime.fromisoformat(span["end_at"]) - shop.now) / HOUR,
             span["reason"] or span["state"],
         )
         for span in answer["spans"]
@@ -74,10 +81,10 @@ def test_state_is_that_of_this_moment(shop: Shop) -> None:
     stays.check_in(no, actor=shop.guest, now=shop.now)
     window = {"from_at": shop.at(48), "to_at": shop.at(50)}
 
-    answer = availability.get_store_availability(shop.store.id, **window, now=shop.at(1))
+    answer = read_store(shop.store.id, **window, now=shop.at(1))
 
-    assert [(room["room_id"], room["state"]) for room in answer["rooms"]] == [(shop.room.id, "in_use")]
-    later = availability.get_store_availability(shop.store.id, **window, now=shop.at(3))
+    assert [(room["room_id"], room["state"]) for room in answer["rooms"]] == [(str(shop.room.id), "in_use")]
+    later = read_store(shop.store.id, **window, now=shop.at(3))
     assert later["rooms"][0]["state"] == "free"
 
 
@@ -90,9 +97,7 @@ def test_stale_holds_are_free_before_any_job(shop: Shop) -> None:
 
 def test_nothing_tells_who_booked(shop: Shop) -> None:
     no = shop.paid_booking(4, 2)
-    answer = availability.get_store_availability(
-        shop.store.id, from_at=shop.now, to_at=shop.at(24), now=shop.now
-    )
+    answer = read_store(shop.store.id, from_at=shop.now, to_at=shop.at(24), now=shop.now)
 
     assert set(answer["rooms"][0]["spans"][0]) == {"start_at", "end_at", "state", "reason"}
     assert no not in str(answer)
@@ -100,11 +105,11 @@ def test_nothing_tells_who_booked(shop: Shop) -> None:
 
 def test_version_follows_what_happens(shop: Shop) -> None:
     def version(at: datetime = shop.now) -> str:
-        return availability.get_state_version(shop.store.id, now=at)
+        return str(read_store(shop.store.id, from_at=shop.now, to_at=shop.at(24), now=at)["version"])
 
     other = factories.make_room()
     first = version()
-    availability.get_state_version(other.store_id, now=shop.now)
+    read_store(other.store_id, from_at=shop.now, to_at=shop.at(24), now=shop.now)
     assert version() == first
     seen = {first, version(shop.at(minutes=1))}
     no = shop.book(4, 2)
@@ -133,15 +138,15 @@ def test_windows_refused(shop: Shop, label: str, start: float, end: float, code:
 def test_unknown_places(shop: Shop) -> None:
     window = {"from_at": shop.now, "to_at": shop.at(1)}
     with refused("not_found"):
-        availability.get_store_availability(4711, **window, now=shop.now)
+        read_store(4711, **window, now=shop.now)
     with refused("not_found"):
-        availability.get_room_availability(4711, **window, now=shop.now)
+        read_room(4711, **window, now=shop.now)
     shop.store.is_active = False
     db.session.commit()
     with refused("not_found"):
-        availability.get_store_availability(shop.store.id, **window, now=shop.now)
+        read_store(shop.store.id, **window, now=shop.now)
     with refused("not_found"):
-        availability.get_room_availability(shop.room.id, **window, now=shop.now)
+        read_room(shop.room.id, **window, now=shop.now)
     with refused("not_found"):
         availability.get_room_calendar(shop.room.id, month="2026-03", now=shop.now)
 

@@ -1,0 +1,135 @@
+"""Painted rooms as the JSON that clients get, kept in this process for as long as they are right.
+
+What a room shows depends on its bookings and blocks (`rooms.state_version` and the store's `config_version`,
+which every writer moves in the transaction of the change), on the configuration (`config_version`) and on the
+time. A painting therefore names its versions, and the moments from which and until which it holds: until the
+past or the lead time reaches the next start of the grid, the day ends, a hold runs out, or the present state
+changes. So one booking repaints one room, and nothing outlives a moment at which it would be wrong.
+
+Paintings cover whole local days; a window of whatever minutes is cut out of them.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from threading import Lock
+
+from app.domain.availability import STATES
+from app.domain.timelines import LocalClock, Run
+
+# What all paintings of one process may take up together.
+MOST_BYTES = 64 * 1024 * 1024
+# A span without its text: where it begins, in time and in the text, and its reason.
+_SPAN_BYTES = 24
+
+# (room, first local day, days)
+Key = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PaintedRoom:
+    """A room over some days: right for its versions while `since` <= now < `until` (microseconds).
+
+    Span i lasts from `edges[i]` to `edges[i + 1]`; `text[marks[i]:marks[i + 1]]` is its JSON and a comma.
+    """
+
+    versions: tuple[int, int]
+    since: int
+    until: int
+    state: str
+    clock: LocalClock
+    edges: array[int]
+    marks: array[int]
+    reasons: tuple[str, ...]
+    text: bytes
+
+    def holds(self, versions: tuple[int, int], now: int) -> bool:
+        """Tell whether this is what would be painted now."""
+        return self.versions == versions and self.since <= now < self.until
+
+    def spans(self, start: int, end: int) -> bytes:
+        """Return the JSON of the spans from *start* to *end*, clipped and divided by commas."""
+        first = bisect_right(self.edges, start) - 1
+        last = bisect_left(self.edges, end) - 1
+        if first == last:
+            return _span(self.clock.text(start), self.clock.text(end), self.reasons[first]).encode()
+        opening = _span(self.clock.text(start), self.clock.text(self.edges[first + 1]), self.reasons[first])
+        closing = _span(self.clock.text(self.edges[last]), self.clock.text(end), self.reasons[last])
+        between = self.text[self.marks[first + 1] : self.marks[last]]
+        return b"%s,%s%s" % (opening.encode(), between, closing.encode())
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes up."""
+        return len(self.text) + len(self.reasons) * _SPAN_BYTES
+
+
+def write_room(
+    runs: Sequence[Run],
+    clock: LocalClock,
+    *,
+    versions: tuple[int, int],
+    since: int,
+    until: int,
+    state: str,
+) -> PaintedRoom:
+    """Return what is kept of a painting."""
+    edges = array("q", [run[0] for run in runs])
+    edges.append(runs[-1][1])
+    times = [clock.text(edge) for edge in edges]
+    reasons = tuple(run[2] for run in runs)
+    spans = [
+        _span(start, end, reason) + "," for start, end, reason in zip(times, times[1:], reasons, strict=False)
+    ]
+    marks, length = array("q", [0]), 0
+    for span in spans:
+        length += len(span)
+        marks.append(length)
+    text = "".join(spans).encode()
+    return PaintedRoom(versions, since, until, state, clock, edges, marks, reasons, text)
+
+
+def _span(start: str, end: str, reason: str) -> str:
+    # Neither times nor reasons have anything that JSON would want escaped.
+    if reason == "free":
+        return f'{{"start_at":"{start}","end_at":"{end}","state":"free","reason":null}}'
+    state = STATES.get(reason, reason)
+    return f'{{"start_at":"{start}","end_at":"{end}","state":"{state}","reason":"{reason}"}}'
+
+
+class PaintedRooms:
+    """Keeps paintings up to a number of bytes; what was not asked for the longest goes first."""
+
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self.most_bytes = most_bytes
+        self._kept: OrderedDict[Key, PaintedRoom] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def find(self, key: Key, versions: tuple[int, int], now: int) -> PaintedRoom | None:
+        """Return the painting that is right now, if it is kept."""
+        with self._lock:
+            found = self._kept.get(key)
+            if found is None or not found.holds(versions, now):
+                return None
+            self._kept.move_to_end(key)
+            return found
+
+    def keep(self, key: Key, painted: PaintedRoom) -> None:
+        """Keep a painting in the place of an older one of the same days."""
+        with self._lock:
+            old = self._kept.pop(key, None)
+            self._kept[key] = painted
+            self._bytes += painted.size - (old.size if old else 0)
+            while self._bytes > self.most_bytes:
+                self._bytes -= self._kept.popitem(last=False)[1].size
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._lock:
+            self._kept.clear()
+            self._bytes = 0
