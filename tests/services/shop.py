@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
 from sqlalchemy import select
 
 from app.domain.actor import Actor, StoreScope, staff_actor
@@ -26,7 +27,7 @@ from app.models import (
     Store,
     Voucher,
 )
-from app.services import bookings, group_orders, payments, refunds
+from app.services import availability, bookings, group_orders, payments, refunds
 from app.services.quotes import BookingRequest
 from tests import factories
 from tests.services.counter import PayService, callback_of
@@ -34,6 +35,16 @@ from tests.services.counter import PayService, callback_of
 HOUR = timedelta(hours=1)
 MINUTE = timedelta(minutes=1)
 JSAPI = "wechat_jsapi"
+
+
+def read_store(store_id: int, **window: datetime) -> Any:
+    """What clients are told of a store's rooms."""
+    return orjson.loads(availability.read_store_availability(store_id, **window).body or b"")
+
+
+def read_room(room_id: int, **window: datetime) -> Any:
+    """What clients are told of a room."""
+    return orjson.loads(availability.read_room_availability(room_id, **window).body or b"")
 
 
 @dataclass

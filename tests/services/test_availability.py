@@ -6,7 +6,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-import orjson
 import pytest
 
 from app.domain.errors import DomainError
@@ -15,17 +14,9 @@ from app.models import RoomBlock
 from app.services import availability, quotes, stays
 from tests import factories
 from tests.services.counter import refused
-from tests.services.shop import HOUR, Shop
+from tests.services.shop import HOUR, Shop, read_room, read_store
 
 MakeShop = Callable[..., Shop]
-
-
-def read_store(store_id: int, **window: Any) -> Any:
-    return orjson.loads(availability.read_store_availability(store_id, **window).body or b"")
-
-
-def read_room(room_id: int, **window: Any) -> Any:
-    return orjson.loads(availability.read_room_availability(room_id, **window).body or b"")
 
 
 def spans(

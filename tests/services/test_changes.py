@@ -19,11 +19,10 @@ from app.domain.states import (
 from app.extensions import db
 from app.models import Booking, BookingSession, OrderChange, PriceKind, Recipient, Refund, Room
 from app.services import cancellations, changes, clockwork, orders, payments, stays
-from app.services.availability import get_room_availability
 from app.services.changes import ChangeRequest
 from tests import factories
 from tests.services.counter import refused, unchanged
-from tests.services.shop import Shop
+from tests.services.shop import Shop, read_room
 
 MakeShop = Callable[..., Shop]
 
@@ -271,11 +270,11 @@ def test_change_of_the_room(shop: Shop) -> None:
     assert shop.book(3, 2, actor=shop.another_guest())
 
     assert change(shop, no, room=dear)["due_fen"] == 6000
-    state = get_room_availability(dear.id, from_at=shop.at(3), to_at=shop.at(5), now=shop.now)
+    state = read_room(dear.id, from_at=shop.at(3), to_at=shop.at(5), now=shop.now)
     assert [span["state"] for span in state["spans"]] == ["held"]
     shop.pay(no)
     assert place(shop, no) == (shop.at(3), shop.at(5), dear.id)
-    state = get_room_availability(other.id, from_at=shop.at(3), to_at=shop.at(5), now=shop.now)
+    state = read_room(other.id, from_at=shop.at(3), to_at=shop.at(5), now=shop.now)
     assert [span["state"] for span in state["spans"]] == ["free"]
 
 

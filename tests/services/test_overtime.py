@@ -12,9 +12,8 @@ from app.domain.states import BookingState, OrderStatus
 from app.extensions import db
 from app.models import BookingPolicy, Notification, Recipient, Refund
 from app.services import clockwork, extensions, orders, stays
-from app.services.availability import get_room_availability
 from tests.services.counter import refused, unchanged
-from tests.services.shop import Shop
+from tests.services.shop import Shop, read_room
 
 MakeShop = Callable[..., Shop]
 
@@ -115,9 +114,7 @@ def test_room_follows_the_guests(late: Shop) -> None:
         late.at(5),
     )
     assert booking.busy_until_at == late.at(6)
-    spans = get_room_availability(late.room.id, from_at=late.at(5), to_at=late.at(6), now=late.at(5, 1))[
-        "spans"
-    ]
+    spans = read_room(late.room.id, from_at=late.at(5), to_at=late.at(6), now=late.at(5, 1))["spans"]
     assert [span["state"] for span in spans] == ["in_use", "cleaning"]
     tick(late, 6, 40)
     assert late.booking(no).end_at == late.at(7)
