@@ -150,12 +150,15 @@ def _room_json(room_id: int, room: PaintedRoom, window: Span) -> bytes:
     return b'"room_id":"%d","state":"%s","spans":[%s]' % (room_id, room.state.encode(), spans)
 
 
-def paint_rooms(rooms: Sequence[RoomRules], window: Span, *, now: datetime) -> dict[int, list[StateSpan]]:
-    """Return the timeline of each room; the bookings and blocks of all rooms are read in one go."""
+def paint_rooms(
+    rooms: Sequence[RoomRules], window: Span, *, now: datetime, occupancy: Occupancy | None = None
+) -> dict[int, list[StateSpan]]:
+    """Return the timeline of each room; what occupies them is read in one go unless it is given."""
     if not rooms:
         return {}
     wide = load_window(window, (room.policy for room in rooms))
-    occupancy = load_occupancy([room.room_id for room in rooms], wide, now=now)
+    if occupancy is None:
+        occupancy = load_occupancy([room.room_id for room in rooms], wide, now=now)
     # The rooms of a store share their opening hours.
     open_spans = {room.opening: opening_spans(room.opening, room.tz, wide) for room in rooms}
     return {room.room_id: _paint(room, window, occupancy, open_spans[room.opening], now) for room in rooms}
