@@ -86,7 +86,8 @@ def advance_bookings(*, now: datetime, limit: int = 500) -> int:
 @transactional
 def _advance(order_id: int, *, now: datetime) -> bool:
     order, booking = lock_booking(order_id)
-    if booking.end_at > now or _waits_for_payment(order, now=now):
+    # An extension that may still be paid keeps the guests where they are; its time is held for them.
+    if booking.end_at > now or pending_changes.is_awaited(order, now=now):
         return False
     if order.status is OrderStatus.IN_USE:
         if not overtime.follow_guests(order, booking, now=now):
@@ -97,12 +98,6 @@ def _advance(order_id: int, *, now: datetime) -> bool:
         close_no_show(order, booking, now=now)
         return True
     return False
-
-
-def _waits_for_payment(order: Order, *, now: datetime) -> bool:
-    """An extension that may still be paid keeps the guests where they are; its time is held for them."""
-    change = pending_changes.pending_of(order)
-    return change is not None and change.expires_at is not None and change.expires_at > now
 
 
 def refuse_overdue(*, now: datetime, limit: int = 200) -> int:

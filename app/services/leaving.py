@@ -23,22 +23,25 @@ from app.services.unit_of_work import session, transactional
 
 
 def give_back_unused(order: Order, booking: Booking, *, actor: Actor, now: datetime) -> int:
-    """Take unused time off an order that ends now as its policy says, refund it and return it in fen.
+    """Take unused time off an order that ends now as its policy says and return what it was worth in fen.
 
-    The caller holds the locks of the room and the order, and completes it afterwards.
+    What is paid beyond the new total goes back. The caller holds the locks of the room and the order, and
+    completes it afterwards.
     """
     amount_fen = unused_amount(order, booking, now=now)
     if amount_fen <= 0:
         return 0
+    refund_fen = unused_refund(order, amount_fen)
     line = QuoteLine(LineKind.ADJUSTMENT, UNUSED_TIME, -amount_fen)
     _set_sums(order, write_lines(order, [*lines_of(order), line]))
     record_event(order, "unused_time", actor=actor, now=now, data={"amount_fen": amount_fen})
-    refunds.refund_order(order, amount_fen, reason="left early", actor=actor, now=now)
+    if refund_fen:
+        refunds.refund_order(order, refund_fen, reason="left early", actor=actor, now=now)
     return amount_fen
 
 
 def unused_amount(order: Order, booking: Booking, *, now: datetime) -> int:
-    """Return in fen what comes back for unused time if the guests left at this moment."""
+    """Return in fen what comes off the price for unused time if the guests left at this moment."""
     if booking.overtime_from_at is not None or now >= booking.end_at:
         return 0
     left_at = (
@@ -46,7 +49,12 @@ def unused_amount(order: Order, booking: Booking, *, now: datetime) -> int:
     )
     span = Span(booking.start_at, booking.end_at)
     worth_fen = unused_fen(lines_of(order), span, left_at, frozen_policy(order.policy))
-    return max(0, min(worth_fen, refunds.refundable_fen(order), order.total_fen))
+    return max(0, min(worth_fen, order.total_fen))
+
+
+def unused_refund(order: Order, amount_fen: int) -> int:
+    """Return what goes back when *amount_fen* comes off: what is still owed is settled with it first."""
+    return max(0, refunds.refundable_fen(order) - (order.total_fen - amount_fen))
 
 
 def _set_sums(order: Order, sums: dict[str, int]) -> None:
@@ -82,6 +90,9 @@ def _is_no_show(policy: dict[str, object], start_at: datetime, now: datetime) ->
 def _release(order_id: int, *, now: datetime) -> bool:
     order, booking = lock_booking(order_id)
     if order.status is not OrderStatus.AWAITING_USE or not _is_no_show(order.policy, booking.start_at, now):
+        return False
+    # Who is about to pay for another time is no guest who never came.
+    if pending_changes.is_awaited(order, now=now):
         return False
     close_no_show(order, booking, now=now)
     return True

@@ -38,6 +38,12 @@ def pending_of(order: Order) -> OrderChange | None:
     )
 
 
+def is_awaited(order: Order, *, now: datetime) -> bool:
+    """Tell whether a change of the order may still be paid; until then nobody ends what it builds on."""
+    change = pending_of(order)
+    return change is not None and change.expires_at is not None and change.expires_at > now
+
+
 def hold_room(change: OrderChange, booking: Booking, *, now: datetime) -> None:
     """Hold what a change needs beside the order's booking; raises RoomTaken (through the constraint)."""
     own = busy_of(booking) if booking.room_id == change.room_id else None
@@ -152,12 +158,17 @@ def settle_change(change_id: int, order: Order, *, actor: Actor, now: datetime) 
     The caller holds the locks of the rooms and the order.
     """
     change = session().get_one(OrderChange, change_id, populate_existing=True)
-    is_live = change.status is ChangeStatus.PENDING
+    is_live = change.status is ChangeStatus.PENDING and _is_in_time(change, now)
     if order.status not in CHANGEABLE[change.kind] or not (is_live or _can_return(order, change, now=now)):
         return False
     check_transition(CHANGE, "apply", change.status, ChangeStatus.APPLIED)
     apply_change(order, change, actor=actor, now=now)
     return True
+
+
+def _is_in_time(change: OrderChange, now: datetime) -> bool:
+    """Money that comes late, before anybody has noted it, still buys what is not over."""
+    return change.expires_at is None or change.expires_at > now or change.end_at > now
 
 
 def _can_return(order: Order, change: OrderChange, *, now: datetime) -> bool:

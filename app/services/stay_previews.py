@@ -30,7 +30,7 @@ def preview_check_out(order: Order, booking: Booking, *, now: datetime) -> dict[
     return {
         "overtime_fen": over["amount_fen"] if over else 0,
         "overtime_minutes": over["minutes"] if over else 0,
-        "refund_fen": leaving.unused_amount(order, booking, now=now),
+        "refund_fen": leaving.unused_refund(order, leaving.unused_amount(order, booking, now=now)),
     }
 
 

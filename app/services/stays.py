@@ -10,7 +10,7 @@ from app import gateways
 from app.domain.actor import SYSTEM, Actor
 from app.domain.errors import InvalidTransition
 from app.domain.slots import floor_minute
-from app.domain.states import BookingState, OrderStatus
+from app.domain.states import BookingState, ChangeKind, OrderStatus
 from app.gateways.ports import GatewayError, RoomAccess
 from app.models import Booking, Order
 from app.services import leaving, notifications, overtime, pending_changes, vouchers
@@ -51,8 +51,10 @@ def let_guests_in(order: Order, booking: Booking, *, actor: Actor, now: datetime
         raise InvalidTransition(reason, data={"event": "check_in", "status": str(order.status)})
     if (reason := refuse_entry(booking, now=now)) is not None:
         raise InvalidTransition(reason, data={"event": "check_in", "status": "room_in_use"})
-    # A change that is not paid yet is over once the guests are in; they may still extend.
-    pending_changes.drop_pending(order, actor=actor, now=now)
+    # A change that is not paid yet is over once the guests are in; more time they may still pay for.
+    change = pending_changes.pending_of(order)
+    if change is not None and change.kind is ChangeKind.CHANGE:
+        pending_changes.drop_pending(order, actor=actor, now=now)
     booking.state = BookingState.IN_USE
     booking.checked_in_at = now
     move_order(order, "check_in", OrderStatus.IN_USE, actor=actor, now=now)

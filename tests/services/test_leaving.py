@@ -9,7 +9,7 @@ import pytest
 
 from app.domain.states import BookingState, OrderStatus, RefundStatus, VoucherStatus
 from app.models import Redemption, Refund
-from app.services import clockwork, orders, stays
+from app.services import adjustments, clockwork, orders, stay_previews, stays
 from tests import factories
 from tests.services.counter import refused, unchanged
 from tests.services.shop import Shop
@@ -54,6 +54,19 @@ def test_unused_whole_steps_come_back(
     shop.finish_refunds()
     assert (shown(shop, no)["due_fen"], shop.status(no)) == (0, OrderStatus.COMPLETED)
     assert sum(line["amount_fen"] for line in shown(shop, no)["lines"]) == 24000 - refund_fen
+
+
+def test_what_is_still_owed_is_settled_with_unused_time(make_shop: MakeShop) -> None:
+    shop = make_shop(early_refund_percent=50)
+    no = stay(shop)
+    adjustments.add_adjustment(no, 2000, "tea", actor=shop.cashier(), now=shop.at(3))
+    told = stay_previews.preview_check_out(shop.order(no), shop.booking(no), now=shop.at(4))
+    assert told["refund_fen"] == 5500
+
+    stays.check_out(no, actor=shop.guest, now=shop.at(4))
+
+    assert (shop.order(no).total_fen, shown(shop, no)["due_fen"]) == (24000 + 2000 - 7500, 0)
+    assert [refund.amount_fen for refund in shop.rows(Refund)] == [5500]
 
 
 def test_unused_time_is_worth_what_it_cost(make_shop: MakeShop) -> None:
