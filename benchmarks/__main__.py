@@ -10,11 +10,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 
-from benchmarks import cases, profiles
+from benchmarks import cases, plans, profiles, rivals, sqlite
 from benchmarks.cases import Result
 from benchmarks.report import load, machine, show_goals, show_table
-from benchmarks.rounds import Options, progress
-from benchmarks.sites import ENGINES, World
+from benchmarks.rounds import Options
+from benchmarks.sites import ENGINES, World, progress
 
 Case = Callable[[World, str, list[int], Options], Result]
 UNITS = {"k": 1_000, "M": 1_000_000}
@@ -78,6 +78,9 @@ CASES: dict[str, Case] = {
     "availability": each_size(cases.availability),
     "create": each_size(cases.create),
     "growth": cases.growth,
+    "rivals": rivals.rivals,
+    "sqlite": sqlite.sqlite,
+    "plans": plans.plans,
     "profile": each_size(profiles.profile),
 }
 # A profile shows where time goes; what it measures is slowed down by measuring.

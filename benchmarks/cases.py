@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from benchmarks import contenders as who
 from benchmarks import stock
-from benchmarks.report import AT_LEAST, AT_MOST, Goal, p50_of, rate_of, ratio
+from benchmarks.report import Goal, at_least, at_most, p50_of, rate_of, ratio
 from benchmarks.rounds import Contender, Options, Table, compare
 from benchmarks.sites import Site, World, serve
 
@@ -52,10 +52,10 @@ def _availability_goals(table: Table, options: Options) -> list[Goal]:
     p50 = p50_of(table, who.OURS_WEEK, 1)
     compared = f"Indico's calendar {ELSEWHERE} ÷ our p50, 1 client"
     return [
-        Goal("P1", compared, AT_LEAST, 40, ratio(INDICO_WEEK_MS, p50)),
-        Goal("P1", f"ours ÷ stock FAB's week, {at} clients", AT_LEAST, 8, ratio(ours, framework)),
-        Goal("P1", f"ours ÷ hello, {at} clients", AT_LEAST, 0.25, ratio(ours, hello), "%"),
-        Goal("P1", f"unchanged state ÷ hello, {at} clients", AT_LEAST, 0.40, ratio(polled, hello), "%"),
+        at_least("P1", compared, 40, ratio(INDICO_WEEK_MS, p50)),
+        at_least("P1", f"ours ÷ stock FAB's week, {at} clients", 8, ratio(ours, framework)),
+        at_least("P1", f"ours ÷ hello, {at} clients", 0.25, ratio(ours, hello), "%"),
+        at_least("P1", f"unchanged state ÷ hello, {at} clients", 0.40, ratio(polled, hello), "%"),
     ]
 
 
@@ -85,10 +85,9 @@ def _create_goals(table: Table, options: Options) -> list[Goal]:
     at = 8 if 8 in options.clients else options.clients[-1]
     ours, framework = rate_of(table, who.OURS_CREATE, at), rate_of(table, stock.FAB_CREATE, at)
     goals = [
-        Goal(
+        at_least(
             "P2",
             f"ours ÷ the faster bare SQL, {clients} clients",
-            AT_LEAST,
             share,
             ratio(rate_of(table, who.OURS_CREATE, clients), fastest_sql(table, clients)),
             "%",
@@ -96,13 +95,13 @@ def _create_goals(table: Table, options: Options) -> list[Goal]:
         for clients, share in SHARE_OF_SQL.items()
     ]
     goals += [
-        Goal("P2", f"ours ÷ stock FAB's POST, {at} clients", AT_LEAST, 3, ratio(ours, framework)),
-        Goal("P2", f"ours ÷ Indico {ELSEWHERE}, {at} clients", AT_LEAST, 10, ratio(ours, INDICO_CREATE)),
-        Goal("P2", f"ours ÷ pretix {ELSEWHERE}, {at} clients", AT_LEAST, 40, ratio(ours, PRETIX_CREATE)),
+        at_least("P2", f"ours ÷ stock FAB's POST, {at} clients", 3, ratio(ours, framework)),
+        at_least("P2", f"ours ÷ Indico {ELSEWHERE}, {at} clients", 10, ratio(ours, INDICO_CREATE)),
+        at_least("P2", f"ours ÷ pretix {ELSEWHERE}, {at} clients", 40, ratio(ours, PRETIX_CREATE)),
     ]
     for name in (who.OURS_TAKEN, who.OURS_OFF_STEP):
         slower = ratio(rate_of(table, name, at), ours)
-        goals.append(Goal("P2", f"{name} ÷ booked, {at} clients", AT_LEAST, 1, slower))
+        goals.append(at_least("P2", f"{name} ÷ booked, {at} clients", 1, slower))
     return goals
 
 
@@ -129,11 +128,9 @@ def _growth_goals(week: Table, book: Table, sizes: list[int]) -> list[Goal]:
     last = p50_of(week, _name(large), 1)
     slower = ratio(rate_of(book, _name(large), 8), rate_of(book, _name(small), 8))
     return [
-        Goal(
-            "P4", f"p50 of a week at {_name(large)} ÷ at {_name(min(full))}", AT_MOST, 1.3, ratio(last, first)
-        ),
-        Goal("P4", "p50 of a week, worst size ÷ best size", AT_MOST, 1.6, ratio(max(p50s), min(p50s))),
-        Goal("P4", f"bookings a second at {_name(large)} ÷ at {_name(small)}", AT_LEAST, 0.75, slower),
+        at_most("P4", f"p50 of a week at {_name(large)} ÷ at {_name(min(full))}", 1.3, ratio(last, first)),
+        at_most("P4", "p50 of a week, worst size ÷ best size", 1.6, ratio(max(p50s), min(p50s))),
+        at_least("P4", f"bookings a second at {_name(large)} ÷ at {_name(small)}", 0.75, slower),
     ]
 
 

@@ -66,11 +66,11 @@ def weeks_of_sql(site: Site) -> list[Contender]:
 
 def creates_of_ours(site: Site, port: int) -> list[Contender]:
     """Return booking as it succeeds, and both kinds of refusals."""
-    shopper = Shopper(site.facts)
+    shopper = Shopper(site)
     feeds = (
-        (OURS_CREATE, Once(shopper.free_places(), expected=201)),
-        (OURS_TAKEN, Once(shopper.taken_places(), expected=409)),
-        (OURS_OFF_STEP, Once(shopper.off_the_grid(), expected=422)),
+        (OURS_CREATE, Once(shopper.free_places(), expected=frozenset({201}))),
+        (OURS_TAKEN, Once(shopper.taken_places(), expected=frozenset({409}))),
+        (OURS_OFF_STEP, Once(shopper.off_the_grid(), expected=frozenset({422}))),
     )
     return [Contender.over_http(name, port, feed) for name, feed in feeds]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import count
 from urllib.parse import urlencode
 
 from benchmarks.load import header, request
-from benchmarks.sites import Facts
+from benchmarks.sites import Facts, Site
 
 # An hour and its cleaning.
 SALE_PITCH = timedelta(minutes=75)
@@ -60,8 +61,8 @@ class Poll:
 class Once:
     """Each operation once, until there are no more of them."""
 
-    def __init__(self, operations: Iterator[bytes], *, expected: int) -> None:
-        self.expected = frozenset({expected})
+    def __init__(self, operations: Iterator[bytes], *, expected: frozenset[int]) -> None:
+        self.expected = expected
         self._operations = operations
 
     def take(self) -> Sequence[bytes] | None:
@@ -76,46 +77,50 @@ class Once:
 class Shopper:
     """Makes requests for bookings by many customers, each under a key of its own, never twice the same."""
 
-    def __init__(self, facts: Facts) -> None:
-        self._facts = facts
-        self._numbers = count()
-        self._first_at = datetime.fromisoformat(facts.first_free_at)
+    def __init__(self, site: Site) -> None:
+        self._facts = site.facts
+        self._places = site.places
+        self._first_at = datetime.fromisoformat(site.facts.first_free_at)
+        self._keys = (f"{prefix}-{number}" for prefix in [secrets.token_hex(6)] for number in count())
 
     def free_places(self) -> Iterator[bytes]:
         """Yield bookings of places that nobody has taken yet."""
-        rooms = self._facts.sale_room_ids
-        for number in self._numbers:
-            yield self._book(
-                number, rooms[number % len(rooms)], self._first_at + number // len(rooms) * SALE_PITCH
-            )
+        for number in self._places:
+            yield self._book(number, *self._place(number))
 
     def taken_places(self) -> Iterator[bytes]:
         """Yield bookings of places that are long taken: the first ones of the window."""
         start_at = datetime.fromisoformat(self._facts.window[0])
-        for number in count(1_000_000):
-            room_id = self._facts.room_ids[number % len(self._facts.room_ids)]
-            yield self._book(number, room_id, start_at)
+        for number in count():
+            yield self._book(number, self._facts.room_ids[number % len(self._facts.room_ids)], start_at)
 
     def off_the_grid(self) -> Iterator[bytes]:
         """Yield bookings that the rules refuse: their start lies between two steps."""
         rooms, start_at = self._facts.sale_room_ids, self._first_at + timedelta(minutes=7)
-        for number in count(2_000_000):
+        for number in count():
             yield self._book(number, rooms[number % len(rooms)], start_at)
 
-    def _book(self, number: int, room_id: int, start_at: datetime) -> bytes:
-        tokens = self._facts.tokens
+    def rivals(self, buyers: int) -> Iterator[bytes]:
+        """Yield bookings of one and the same free place, each by another customer."""
+        place = self._place(next(self._places))
+        return (self._book(number, *place) for number in range(buyers))
+
+    def _place(self, number: int) -> tuple[int, datetime]:
+        rooms = self._facts.sale_room_ids
+        return rooms[number % len(rooms)], self._first_at + number // len(rooms) * SALE_PITCH
+
+    def _book(self, customer: int, room_id: int, start_at: datetime) -> bytes:
         body = {
             "room_id": str(room_id),
             "start_at": start_at.isoformat(),
             "end_at": (start_at + HOUR).isoformat(),
         }
-        key = ("Idempotency-Key", f"bench-{id(self)}-{number}")
         return request(
             "POST",
             "/api/v1/bookings",
-            token=tokens[number % len(tokens)],
+            token=self._facts.tokens[customer % len(self._facts.tokens)],
             body=json.dumps(body).encode(),
-            headers=[key],
+            headers=[("Idempotency-Key", next(self._keys))],
         )
 
 

@@ -39,6 +39,16 @@ class Goal:
         return "reached" if self.is_reached else "**missed**"
 
 
+def at_least(name: str, what: str, wanted: float, measured: float | None, unit: str = "×") -> Goal:
+    """Return a goal that bigger figures reach."""
+    return Goal(name, what, AT_LEAST, wanted, measured, unit)
+
+
+def at_most(name: str, what: str, wanted: float, measured: float | None, unit: str = "×") -> Goal:
+    """Return a goal that smaller figures reach."""
+    return Goal(name, what, AT_MOST, wanted, measured, unit)
+
+
 def ratio(above: float | None, below: float | None) -> float | None:
     """Return a ratio, or None where one of both is missing."""
     return above / below if above is not None and below else None
@@ -59,7 +69,7 @@ def p50_of(table: Table, name: str, clients: int) -> float | None:
 def show_table(table: Table) -> str:
     """Return a comparison as Markdown."""
     head = ("who", "clients", "per second", "slowest–fastest round", "p50 ms", "p99 ms", "client", "answers")
-    return f"### {table.title}\n\n" + _markdown(head, (_cells(row) for row in table.rows))
+    return f"### {table.title}\n\n" + markdown(head, (_cells(row) for row in table.rows))
 
 
 def _cells(row: Row) -> Sequence[str]:
@@ -81,7 +91,7 @@ def _cells(row: Row) -> Sequence[str]:
 def show_goals(goals: Sequence[Goal]) -> str:
     """Return goals with their results as Markdown."""
     rows = ((goal.name, goal.what, _wanted(goal), _measured(goal), goal.verdict) for goal in goals)
-    return _markdown(("goal", "what", "wanted", "measured", "result"), rows)
+    return markdown(("goal", "what", "wanted", "measured", "result"), rows)
 
 
 def _wanted(goal: Goal) -> str:
@@ -105,7 +115,8 @@ def _figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 99.95 or value == int(value) else f"{value:.1f}"
 
 
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from functools import partial
 from statistics import median
 
 from benchmarks.load import Feed, Sample, drive
+from benchmarks.sites import progress
 
 WARM_UP_SECONDS = 0.5
 Measure = Callable[[int, float], Sample]
@@ -104,8 +104,3 @@ def summary(name: str, clients: int, samples: Sequence[Sample]) -> Row:
 
 def _median_of(samples: Sequence[Sample], value: Callable[[Sample], float]) -> float:
     return median(value(sample) for sample in samples)
-
-
-def progress(text: str) -> None:
-    """Tell somebody who waits what is going on, away from the report."""
-    print(text, file=sys.stderr, flush=True)

@@ -6,11 +6,13 @@ import http.client
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +37,11 @@ SETTINGS = {
     "LOG_LEVEL": "warning",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+
+
+def progress(text: str) -> None:
+    """Tell somebody who waits what is going on, away from the report."""
+    print(text, file=sys.stderr, flush=True)
 
 
 class SiteError(RuntimeError):
@@ -70,6 +77,8 @@ class Site:
     database: str
     env: dict[str, str]
     facts: Facts
+    # Numbers of places that are still free; every case on this database takes its own.
+    places: Iterator[int] = field(default_factory=count)
 
 
 class World:
@@ -80,7 +89,7 @@ class World:
         self.folder = stack.enter_context(server_folder("bench"))
         self._redis = stack.enter_context(redis_server())
         self._postgres: PostgresServer | None = None
-        self._sites: dict[tuple[str, int], Site] = {}
+        self._sites: dict[tuple[str, int, str], Site] = {}
 
     @property
     def postgres(self) -> PostgresServer:
@@ -89,18 +98,22 @@ class World:
             self._postgres = self.stack.enter_context(postgres_server())
         return self._postgres
 
-    def site(self, engine: str, size: int) -> Site:
-        """Return the seeded database of a size with fresh logins; it is made when first asked for."""
-        key = (engine, size)
+    def site(self, engine: str, size: int, purpose: str = "shared") -> Site:
+        """Return the seeded database of a size with fresh logins; it is made when first asked for.
+
+        Who spoils it says for what *purpose* and gets one alone.
+        """
+        key = (engine, size, purpose)
         if key not in self._sites:
-            self._sites[key] = self._make_site(engine, size)
+            self._sites[key] = self._make_site(engine, size, purpose)
         else:
             tokens = _prepare(self._sites[key].env, "login")["tokens"]
             self._sites[key].facts.tokens[:] = tokens
         return self._sites[key]
 
-    def _make_site(self, engine: str, size: int) -> Site:
-        folder = self.folder / f"{engine}-{size}"
+    def _make_site(self, engine: str, size: int, purpose: str) -> Site:
+        progress(f"preparing {size:,} bookings, {engine}")
+        folder = self.folder / f"{engine}-{size}-{purpose}"
         folder.mkdir()
         if engine == "sqlite":
             database = str(folder / "quefang.db")
@@ -154,7 +167,8 @@ def serve(
             raise SiteError(f"{app} does not answer:\n{tail(process.log)}")
         yield port
     finally:
-        process.stop(3)
+        # Nothing is left to be finished, and leaving politely takes seconds.
+        process.stop(0, with_signal=signal.SIGKILL)
 
 
 def _answers(port: int, path: str) -> bool:

@@ -112,7 +112,9 @@ def _page(filters: str, number: int) -> str:
 
 def create(site: Site, running: Stock) -> Contender:
     """Return the framework's insert of a row."""
-    return Contender.over_http(FAB_CREATE, running.port, Once(_stock_bookings(site, running), expected=201))
+    return Contender.over_http(
+        FAB_CREATE, running.port, Once(_stock_bookings(site, running), expected=frozenset({201}))
+    )
 
 
 def _stock_bookings(site: Site, running: Stock) -> Iterator[bytes]:
