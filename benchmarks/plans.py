@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -51,7 +52,7 @@ FRAMES = ("BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE")
 class Seen:
     """What some equal requests asked of the database."""
 
-    requests: int = REQUESTS
+    requests: int
     asked: list[str] = field(default_factory=list)
     plans: list[dict[str, Any]] = field(default_factory=list)
 
@@ -85,8 +86,11 @@ def plans(world: World, engine: str, sizes: list[int], options: Options) -> Resu
         progress(f"plans: {size:,} bookings")
         site = world.site("postgresql", size)
         log = world.postgres.process.log
-        read, booked = _look(site, log, SETTINGS)
-        blind, _ = _look(site, log, SETTINGS | WITHOUT_INDEXES)
+        with _watched(site, SETTINGS) as (port, switch):
+            read = _watch(port, _week(site, switch), log)
+            booked = _watch(port, Once(Shopper(site).free_places(), expected=frozenset({201})), log)
+        with _watched(site, SETTINGS | WITHOUT_INDEXES) as (port, switch):
+            blind = _watch(port, _week(site, switch), log, warm_up=0, requests=1)
         rows += [_cells(size, "a week", read), _cells(size, "a booking", booked)]
         rows.append(_cells(size, "control: a week without indexes", blind))
         goals += _goals(f"{size:,} bookings", read, booked, blind)
@@ -94,15 +98,18 @@ def plans(world: World, engine: str, sizes: list[int], options: Options) -> Resu
     return Result(goals=goals, notes=[f"### What the database is asked\n\n{markdown(head, rows)}"])
 
 
-def _look(site: Site, log: Path, settings: dict[str, str]) -> tuple[Seen, Seen]:
+@contextmanager
+def _watched(site: Site, settings: dict[str, str]) -> Iterator[tuple[int, bare.Switch]]:
+    """Run the product while the database logs what it does; yield its port and a way to change bookings."""
     with ExitStack() as stack:
         # Connected before the settings hold, so that its changes are not in the log.
         switch = bare.Switch(stack, site)
         stack.enter_context(_settings(site, settings))
-        port = stack.enter_context(serve(site.env, site.folder))
-        week = Repeat(request("GET", availability_path(site.facts)), before=switch)
-        book = Once(Shopper(site).free_places(), expected=frozenset({201}))
-        return _watch(port, week, log), _watch(port, book, log)
+        yield stack.enter_context(serve(site.env, site.folder)), switch
+
+
+def _week(site: Site, switch: bare.Switch) -> Feed:
+    return Repeat(request("GET", availability_path(site.facts)), before=switch)
 
 
 @contextmanager
@@ -133,16 +140,17 @@ class _Some:
         return self._feed.take() if self._left >= 0 else None
 
 
-def _watch(port: int, feed: Feed, log: Path) -> Seen:
-    drive(port, _Some(feed, WARM_UP), clients=4, seconds=float("inf"))
+def _watch(port: int, feed: Feed, log: Path, *, warm_up: int = WARM_UP, requests: int = REQUESTS) -> Seen:
+    """Return what some requests ask, one after the other, once the workers are warm."""
+    drive(port, _Some(feed, warm_up), clients=4, seconds=math.inf)
     _settle(log)
     start = log.stat().st_size
-    sample = drive(port, _Some(feed, REQUESTS), clients=1, seconds=float("inf"))
-    assert len(sample.latencies) == REQUESTS, sample.statuses
+    sample = drive(port, _Some(feed, requests), clients=1, seconds=math.inf)
+    assert len(sample.latencies) == requests, sample.statuses
     _settle(log)
     with log.open(encoding="utf-8") as lines:
         lines.seek(start)
-        return read_log(lines.read())
+        return read_log(lines.read(), requests)
 
 
 def _settle(log: Path) -> None:
@@ -156,9 +164,9 @@ def _settle(log: Path) -> None:
     wait_until(is_still, 5)
 
 
-def read_log(text: str) -> Seen:
-    """Return what a stretch of PostgreSQL's log tells."""
-    seen = Seen()
+def read_log(text: str, requests: int) -> Seen:
+    """Return what a stretch of PostgreSQL's log tells of so many requests."""
+    seen = Seen(requests)
     parts = ENTRY.split(text)
     for kind, entry in zip(parts[1::2], parts[2::2], strict=True):
         if kind != "LOG":
