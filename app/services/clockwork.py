@@ -7,7 +7,9 @@ from typing import Any
 
 from sqlalchemy import select
 
+from app.domain import overtime as overtime_rules
 from app.domain.actor import SYSTEM
+from app.domain.slots import MINUTE
 from app.domain.states import BookingState, ChangeStatus, OrderKind, OrderStatus
 from app.models import Booking, Order, OrderChange
 from app.services import bookings, cancellations, notifications, overtime, payments, pending_changes
@@ -20,6 +22,8 @@ from app.services.unit_of_work import session, transactional
 # Minutes before the end at which customer and shop are warned.
 WARNING_MINUTES = (30, 15, 5)
 STARTING_SOON_MINUTES = 30
+# A warning may come so much late, when the job paused; then it names the minutes that are left.
+LATE_BY = timedelta(minutes=5)
 
 
 def expire_holds(*, now: datetime, limit: int = 200) -> int:
@@ -120,7 +124,7 @@ def queue_warnings(*, now: datetime) -> int:
     """Announce starts in 30 minutes and ends in 30, 15 and 5 minutes, each once."""
     count = 0
     for minutes in WARNING_MINUTES:
-        count += _warn_of_end(minutes, now=now)
+        count += _warn_of_end(minutes, now=now) + _warn_in_overtime(minutes, now=now)
     return count + _warn_of_start(now=now)
 
 
@@ -132,25 +136,59 @@ def _warn_of_end(minutes: int, *, now: datetime) -> int:
         notifications.queue_notice(
             "ending_soon",
             order=order,
-            occurrence=f"{minutes}:{end_at:%Y%m%d%H%M}",
-            variables={"minutes": minutes},
+            occurrence=_occurrence(minutes, end_at),
+            variables={"minutes": _minutes_to(end_at, now)},
             expires_at=end_at,
             now=now,
         )
     return len(orders)
 
 
+def _occurrence(minutes: int, at: datetime) -> str:
+    """A warning is given once for each mark before an instant; who moves the instant is warned anew."""
+    return f"{minutes}:{at:%Y%m%d%H%M}"
+
+
+def _minutes_to(at: datetime, now: datetime) -> int:
+    return -((now - at) // MINUTE)
+
+
 def _warn_of_followers(order: Order, minutes: int, *, now: datetime) -> None:
     """Where the next guests leave no time for an extension, staff have to see that the room gets empty."""
     booking = bookings.booking_of(order)
     step = timedelta(minutes=order.policy["length_step_minutes"])
-    if overtime.latest_end(booking, booking.end_at, now=now) >= booking.end_at + step:
-        return
-    occurrence = f"{minutes}:{booking.end_at:%Y%m%d%H%M}"
-    variables = {"minutes": minutes}
+    if overtime.latest_end(booking, booking.end_at, now=now) < booking.end_at + step:
+        _alert_staff(order, minutes, booking.end_at, now=now)
+
+
+def _alert_staff(order: Order, minutes: int, leave_by_at: datetime, *, now: datetime) -> None:
     notifications.queue_notice(
-        "guests_follow", order=order, occurrence=occurrence, variables=variables, now=now
+        "guests_follow",
+        order=order,
+        occurrence=_occurrence(minutes, leave_by_at),
+        variables={"minutes": _minutes_to(leave_by_at, now), "end": leave_by_at},
+        now=now,
     )
+
+
+@transactional
+def _warn_in_overtime(minutes: int, *, now: datetime) -> int:
+    """Guests who stay beyond their end have to be gone before the next ones come: staff are told in time."""
+    rows = session().execute(
+        select(Order, Booking)
+        .join(Booking, Booking.order_id == Order.id)
+        .where(Booking.state == BookingState.IN_USE, Booking.overtime_from_at.is_not(None))
+        .order_by(Order.id)
+    )
+    count = 0
+    for order, booking in rows.all():
+        from_at = overtime.booked_end(booking)
+        leave_by_at = overtime.latest_end(booking, from_at, now=now)
+        has_followers = leave_by_at < from_at + timedelta(minutes=overtime_rules.MOST_MINUTES)
+        if has_followers and _is_due(leave_by_at, minutes, now):
+            _alert_staff(order, minutes, leave_by_at, now=now)
+            count += 1
+    return count
 
 
 @transactional
@@ -163,17 +201,22 @@ def _warn_of_start(*, now: datetime) -> int:
             "starting_soon",
             order=order,
             occurrence=f"{start_at:%Y%m%d%H%M}",
-            variables={"minutes": STARTING_SOON_MINUTES},
+            variables={"minutes": _minutes_to(start_at, now)},
             expires_at=start_at,
             now=now,
         )
     return len(orders)
 
 
+def _is_due(at: datetime, minutes: int, now: datetime) -> bool:
+    edge = now + timedelta(minutes=minutes)
+    return edge - LATE_BY < at <= edge
+
+
 def _due_orders(
     state: BookingState, column: Any, minutes: int, now: datetime
 ) -> list[tuple[Order, datetime]]:
-    """Return the orders whose instant came within *minutes* during the last two minutes of the clock."""
+    """Return the orders whose instant came within *minutes* not long ago, so that a run may come late."""
     edge = now + timedelta(minutes=minutes)
     rows = session().execute(
         select(Order, column)
@@ -181,7 +224,7 @@ def _due_orders(
         .where(
             Booking.state == state,
             Booking.overtime_from_at.is_(None),
-            column > edge - timedelta(minutes=2),
+            column > edge - LATE_BY,
             column <= edge,
         )
         # Two runs that meet write the same notices in the same order, so that neither waits in a circle.

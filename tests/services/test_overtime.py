@@ -154,6 +154,24 @@ def test_overtime_ends_where_somebody_follows(late: Shop) -> None:
     stays.check_in(next_no, actor=follower, now=late.at(6))
 
 
+def test_staff_are_told_before_guests_in_overtime_meet_the_next_ones(late: Shop) -> None:
+    no = stay(late)
+    late.paid_booking(7, 2, actor=late.another_guest())
+
+    for minute in range(0, 121):
+        clockwork.queue_warnings(now=late.at(5, minute))
+        clockwork.advance_bookings(now=late.at(5, minute))
+
+    alerts = [
+        (row.variables["minutes"], row.variables["end"][-5:])
+        for row in late.rows(Notification)
+        if row.event == "guests_follow"
+    ]
+    # Their room has to be cleaned before 19:00.
+    assert alerts == [("30", "18:30"), ("15", "18:30"), ("5", "18:30")]
+    assert late.status(no) is OrderStatus.COMPLETED
+
+
 def test_no_overtime_where_somebody_follows_at_once(late: Shop) -> None:
     no = stay(late)
     late.paid_booking(5.5, 2, actor=late.another_guest())

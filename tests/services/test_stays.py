@@ -12,7 +12,7 @@ from app.domain.states import BookingState, OrderStatus, VoucherStatus
 from app.extensions import db
 from app.gateways.ports import GatewayUnavailable
 from app.models import Notification, Recipient, Redemption, RoomBlock, Voucher
-from app.services import cancellations, clockwork, orders, stays
+from app.services import cancellations, clockwork, extensions, orders, stays
 from tests.services.counter import refused, unchanged
 from tests.services.shop import Shop
 
@@ -309,6 +309,26 @@ def test_warnings_come_once_each(shop: Shop) -> None:
         if row.event == "ending_soon" and row.recipient is Recipient.CUSTOMER
     ]
     assert minutes == ["30", "15", "5"]
+
+
+def test_warnings_catch_up_after_a_pause_and_follow_the_end(shop: Shop) -> None:
+    """The job stands still over the first mark; then staff add time, so that all marks come anew."""
+    no, cashier = shop.paid_booking(start=3, hours=2), shop.cashier()
+    check_in(shop, no)
+
+    clockwork.queue_warnings(now=shop.at(4, 34))
+    clockwork.queue_warnings(now=shop.at(4, 45))
+    extensions.add_minutes(no, 40, actor=cashier, now=shop.at(4, 50))
+    shop.pay(no, at=shop.at(4, 50))
+    for minute in range(51, 101):
+        clockwork.queue_warnings(now=shop.at(4, minute))
+
+    told = [
+        (row.variables["minutes"], row.variables["end"][-5:])
+        for row in shop.rows(Notification)
+        if row.event == "ending_soon" and row.recipient is Recipient.SHOP
+    ]
+    assert told == [("26", "17:00"), ("15", "17:00"), ("30", "17:40"), ("15", "17:40"), ("5", "17:40")]
 
 
 def test_nobody_is_told_to_come_before_staff_have_confirmed(make_shop: MakeShop) -> None:
