@@ -13,7 +13,7 @@ from sqlalchemy import select
 from app.domain.actor import Actor
 from app.domain.counter import Slip, change_fen, read_fen, read_slip
 from app.domain.errors import AmountChanged, Forbidden, InvalidField, InvalidTransition, NotFound, SlipUsed
-from app.domain.states import COUNTER_CHANNELS, PaymentChannel, PaymentStatus, RefundStatus
+from app.domain.states import COUNTER_CHANNELS, OrderKind, PaymentChannel, PaymentStatus, RefundStatus
 from app.models import CounterEntry, Order, Payment, Refund, Shift
 from app.services import dues, payments, refunds, shifts
 from app.services.booking_rows import lock_rooms_of
@@ -155,8 +155,25 @@ def _new_entry(
     )
 
 
-def list_refunds(*, actor: Actor) -> list[dict[str, Any]]:
-    """Return the refunds that somebody has to hand out, the oldest first.
+def describe_desk(order: Order, *, actor: Actor, now: datetime) -> dict[str, Any] | None:
+    """Return what the counter can do for an order: `{due_fen, has_shift, store_id, refunds}`, else None.
+
+    `due_fen` is None when nothing is to be paid; refunds are those of `list_refunds`.
+    """
+    due = dues.open_due(order, now=now) if order.kind is OrderKind.BOOKING else None
+    waiting = list_refunds(actor=actor, order_id=order.id)
+    if due is None and not waiting:
+        return None
+    return {
+        "due_fen": due and due.amount_fen,
+        "has_shift": shifts.find_open(order.store_id, actor) is not None,
+        "store_id": order.store_id,
+        "refunds": waiting,
+    }
+
+
+def list_refunds(*, actor: Actor, order_id: int | None = None) -> list[dict[str, Any]]:
+    """Return the refunds, of one order or of all, that somebody has to hand out, the oldest first.
 
     Each is `{refund_no, order_no, store, store_id, channel, amount_fen, reason, created_at, has_shift,
     card_tail}`; of a card payment the last digits of the card that gets its money back.
@@ -169,6 +186,8 @@ def list_refunds(*, actor: Actor) -> list[dict[str, Any]]:
         .where(Refund.status == RefundStatus.PROCESSING, Refund.route == refunds.COUNTER_ROUTE)
         .order_by(Refund.id)
     )
+    if order_id is not None:
+        query = query.where(Order.id == order_id)
     if not actor.scope.is_all:
         query = query.where(Order.store_scope_clause(actor.scope.store_ids))
     mine = {shift["store_id"] for shift in shifts.list_open(actor=actor)}

@@ -24,6 +24,8 @@ MENU = {
     "RedemptionDeskView": ("counter", "redeem"),
     "WalkInView": ("counter", "walk_in"),
     "OrderView": ("counter", "orders"),
+    "ShiftView": ("counter", "shifts"),
+    "CounterRefundView": ("counter", "counter_refunds"),
     "CustomerView": ("counter", "customers"),
     "CampaignView": ("group_buy", "campaigns"),
     "TeamView": ("group_buy", "teams"),
@@ -52,7 +54,8 @@ MENU = {
     "AuditEntryView": ("administration", "audit"),
 }
 DESK = {"RedemptionDeskView": (READ, WRITE), "WalkInView": (READ, WRITE)}
-ORDERS = {"OrderView": (READ, EXPORT, "can_act", "can_adjust")}
+ORDERS = {"OrderView": (READ, EXPORT, "can_act", "can_adjust"), "ReceiptView": (READ,)}
+TILL = {"ShiftView": (READ, WRITE), "CounterRefundView": (READ, WRITE)}
 GROUP_BUY_RECORDS = dict.fromkeys(("VoucherView", "RedemptionView", "TeamView"), LOOK)
 MONEY = dict.fromkeys(("PaymentView", "RefundView"), LOOK)
 PLACES = dict.fromkeys(
@@ -68,6 +71,8 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         **DESK,
         "RedemptionDeskView": (READ, WRITE, "can_reverse"),
         **ORDERS,
+        **TILL,
+        "ShiftView": (READ, WRITE, EXPORT, "can_oversee"),
         **GROUP_BUY_RECORDS,
         "RedemptionAttemptView": LOOK,
         **MONEY,
@@ -87,6 +92,7 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     "Cashier": {
         **DESK,
         **ORDERS,
+        **TILL,
         "RedemptionView": (READ,),
         "VoucherView": (READ,),
         "CampaignView": (READ,),
@@ -94,6 +100,8 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Service": {
         "OrderView": (READ,),
+        "ReceiptView": (READ,),
+        "CounterRefundView": (READ,),
         "CustomerView": (READ,),
         "VoucherView": (READ,),
         "RedemptionView": (READ,),
@@ -104,6 +112,8 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "Analyst": {
         "OrderView": LOOK,
+        "ReceiptView": (READ,),
+        "ShiftView": (*LOOK, "can_oversee"),
         **MONEY,
         "RefundRequestView": LOOK,
         **GROUP_BUY_RECORDS,

@@ -233,12 +233,13 @@ def close_shift(
     *values* holds `counted_cash_fen`, `counted_pos_fen` and, where anything differs, `reason`. Raises
     NotFound, InvalidTransition when it is closed already, InvalidField, DifferenceUnexplained.
     """
+    # Whose shift it is comes before what was counted.
+    find_shift(shift_id, is_overseer=is_overseer, actor=actor)
     counted = {channel: _counted(values, channel) for channel in COUNTER_CHANNELS}
     reason = str(values.get("reason") or "").strip()
     refuse_card_number("reason", reason)
     if len(reason) > LONGEST_REASON:
         raise InvalidField.of("reason", _l("At most 200 characters, please."))
-    find_shift(shift_id, is_overseer=is_overseer, actor=actor)
     return _close(shift_id, counted, reason, actor=actor, now=now)
 
 

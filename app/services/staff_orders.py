@@ -73,6 +73,7 @@ def get_order_page(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
     page["notices"] = _notices(order)
     page["actions"] = staff_actions(order, now=now)
     page["cancel_fee_fen"] = order.cancel_fee_fen
+    page["counter"] = counter.describe_desk(order, actor=actor, now=now)
     page["cancel_preview"] = None
     if order.paid_fen and any(each["name"] == "cancel" and each["allowed"] for each in page["actions"]):
         page["cancel_preview"] = cancellations.preview_cancel(no, actor=actor, now=now)

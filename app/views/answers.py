@@ -10,6 +10,7 @@ from flask import jsonify, request
 from werkzeug.wrappers import Response
 
 from app.domain.errors import DomainError, InvalidField, Malformed
+from app.views.kit.values import InvalidText, parse_yuan
 
 RETRY_SECONDS = 5
 
@@ -105,6 +106,19 @@ def posted_values() -> dict[str, Any]:
     if not isinstance(body, dict) or not all(is_storable(value) for value in body.values()):
         raise Malformed()
     return body
+
+
+def in_fen(values: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Return posted values with each named amount in yuan that was given as `…_fen`; raises InvalidField."""
+    found = dict(values)
+    for name in names:
+        if values.get(name) in (None, ""):
+            continue
+        try:
+            found[f"{name}_fen"] = parse_yuan(str(values[name]))
+        except InvalidText as wrong:
+            raise InvalidField.of(f"{name}_fen", wrong.args[0]) from None
+    return found
 
 
 def is_storable(value: Any) -> bool:

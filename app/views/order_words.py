@@ -13,6 +13,7 @@ from app.domain.errors import InvalidField
 from app.domain.events import event_label, reason_label
 from app.domain.money import format_fen
 from app.domain.pricing import LineKind
+from app.views.answers import in_fen
 from app.views.kit.values import InvalidText, format_instant, parse_yuan, to_local
 from app.views.messages import event_text
 
@@ -69,6 +70,8 @@ def done_text(name: str, answer: dict[str, Any]) -> tuple[str, str]:
     """Return what an action has come to as words and their kind: success or warning."""
     if "access" in answer:
         return _door_text(answer["access"])
+    if "change_fen" in answer:
+        return _taken_text(answer), "success"
     if answer.get("due_fen"):
         amount, until = format_fen(answer["due_fen"]), _clock(answer.get("expires_at"))
         if name in PAGES and until:
@@ -79,6 +82,13 @@ def done_text(name: str, answer: dict[str, Any]) -> tuple[str, str]:
     if answer.get("refund_fen"):
         return str(_("Done. %(amount)s goes back.", amount=format_fen(answer["refund_fen"]))), "success"
     return str(_("Done.")), "success"
+
+
+def _taken_text(answer: dict[str, Any]) -> str:
+    amount, change = format_fen(answer["amount_fen"]), format_fen(answer["change_fen"])
+    if answer["change_fen"]:
+        return str(_("%(amount)s taken. Give back %(change)s.", amount=amount, change=change))
+    return str(_("%(amount)s taken.", amount=amount))
 
 
 def _door_text(access: dict[str, Any] | None) -> tuple[str, str]:
@@ -144,7 +154,8 @@ def place_text(place: dict[str, Any]) -> str:
 
 
 def with_fen(values: dict[str, Any]) -> dict[str, Any]:
-    """Return posted values with an amount in yuan and its sign as `amount_fen`; raises InvalidField."""
+    """Return posted values with amounts in yuan as fen, `amount` with its sign; raises InvalidField."""
+    values = in_fen(values, "tendered")
     if "amount" not in values:
         return values
     try:

@@ -15,6 +15,7 @@ from app.domain.actor import ALL_STORES, NO_STORES, StoreScope
 from app.extensions import db, set_scope, set_writing
 from app.views import (
     campaigns,
+    counter_refunds,
     home,
     media,
     messages,
@@ -22,7 +23,9 @@ from app.views import (
     price_extras,
     price_trial,
     prices,
+    receipts,
     refund_requests,
+    shifts,
     staff,
     stores,
     vouchers,
@@ -49,6 +52,13 @@ MENU: list[tuple[str, Any, str, list[Entry]]] = [
             (vouchers.RedemptionDeskView, "redeem", _l("Redeem"), "qrcode"),
             (walk_ins.WalkInView, "walk_in", _l("Walk-in"), "door-enter"),
             (orders.OrderView, "orders", _l("Orders"), "receipt-yuan"),
+            (shifts.ShiftView, "shifts", _l("Shifts"), "clipboard-list"),
+            (
+                counter_refunds.CounterRefundView,
+                "counter_refunds",
+                _l("Refunds to hand out"),
+                "receipt-refund",
+            ),
             (messages.CustomerView, "customers", _l("Customers"), "user"),
         ],
     ),
@@ -159,6 +169,8 @@ def _add_views(appbuilder: AppBuilder) -> None:
                 category_label=label,
                 category_icon=icon,
             )
+    # Reached from the order that it belongs to.
+    appbuilder.add_view_no_menu(receipts.ReceiptView)
 
 
 def is_interface() -> bool:

@@ -47,6 +47,7 @@ PERMISSION_NAMES: dict[str, Any] = {
     "can_adjust": _l("Adjust the price"),
     "can_blacklist": _l("Blacklist"),
     "can_reverse": _l("Reverse"),
+    "can_oversee": _l("See everybody's"),
     "can_publish": _l("Publish"),
     "can_pause": _l("Pause"),
     "can_end": _l("End"),

@@ -1,6 +1,7 @@
 // Entry of every back-office page; each part works on the elements that are there.
 import { startCollect } from "./collect.js";
 import { startConfirm } from "./confirm.js";
+import { startCounter } from "./counter.js";
 import { enhanceFields } from "./fields.js";
 import { startFilters } from "./filters.js";
 import { startForms } from "./forms.js";
@@ -15,6 +16,7 @@ startLists();
 startForms();
 startFilters();
 startCollect();
+startCounter();
 startLive();
 startRefresh();
 enhanceFields(document);
