@@ -23,6 +23,7 @@ from app.services import (
     counter,
     extensions,
     payments,
+    room_blocks,
     room_moves,
     stay_previews,
     stays,
@@ -82,12 +83,14 @@ def get_order_page(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
 
 def _stay_facts(order: Order, *, now: datetime) -> dict[str, Any]:
     """What only bookings have: deadlines, what leaving means now, who follows, and a door that is silent."""
-    facts: dict[str, Any] = dict.fromkeys(("confirm_by_at", "check_out_preview", "ahead", "door_failed_at"))
+    names = ("confirm_by_at", "check_out_preview", "ahead", "door_failed_at", "block")
+    facts: dict[str, Any] = dict.fromkeys(names)
     booking = order.bookings[-1] if order.bookings else None
     if order.status is OrderStatus.PAID:
         facts["confirm_by_at"] = order.confirm_by_at
     if booking is None or order.status not in (OrderStatus.AWAITING_USE, OrderStatus.IN_USE):
         return facts
+    facts["block"] = room_blocks.find_block(booking) if booking.end_at > now else None
     facts["ahead"] = stay_previews.describe_ahead(booking, now=now)
     if order.status is OrderStatus.IN_USE:
         facts["check_out_preview"] = stay_previews.preview_check_out(order, booking, now=now)

@@ -13,7 +13,18 @@ from app.domain.actor import Actor
 from app.domain.overtime import minutes_over
 from app.domain.slots import local_date, local_day
 from app.domain.states import BookingState, NotificationStatus, OrderKind, OrderStatus, RefundStatus
-from app.models import Booking, Notification, Order, OrderEvent, Payment, Redemption, Refund, Room, Store
+from app.models import (
+    Booking,
+    Notification,
+    Order,
+    OrderEvent,
+    Payment,
+    Redemption,
+    Refund,
+    Room,
+    RoomBlock,
+    Store,
+)
 from app.models.orders import OWING
 from app.services.unit_of_work import session
 
@@ -80,7 +91,8 @@ def list_tasks(*, actor: Actor, now: datetime) -> list[dict[str, Any]]:
     """Return the orders that need somebody, the most urgent kind first, at most 12 of each.
 
     Each is `{kind, no, store, room, at}`: `door` (it did not answer), `overtime` (running, with `minutes`),
-    `confirm` (until `at`) and `unpaid` (`amount_fen` that guests who have left still owe).
+    `confirm` (until `at`), `blocked` (the room is out of use then) and `unpaid` (`amount_fen` that guests who
+    have left still owe).
     """
     overtime = [
         task | {"minutes": minutes_over(task["at"], now)}
@@ -90,6 +102,7 @@ def list_tasks(*, actor: Actor, now: datetime) -> list[dict[str, Any]]:
         *_tasks("door", _silent_doors(), actor),
         *overtime,
         *_tasks("confirm", _unconfirmed(), actor),
+        *_tasks("blocked", _blocked(now), actor),
         *_tasks("unpaid", _unpaid(actor), actor),
     ]
 
@@ -148,6 +161,24 @@ def _unconfirmed() -> Select[Any]:
         select(Order.confirm_by_at.label("at"))
         .select_from(Order)
         .where(Order.kind == OrderKind.BOOKING, Order.status == OrderStatus.PAID)
+    )
+
+
+def _blocked(now: datetime) -> Select[Any]:
+    """Coming bookings in rooms that somebody has taken out of use."""
+    block = (
+        select(RoomBlock.id)
+        .where(
+            RoomBlock.room_id == Booking.room_id,
+            RoomBlock.start_at < Booking.end_at,
+            RoomBlock.end_at > Booking.start_at,
+        )
+        .correlate(Booking)
+    )
+    return (
+        select(Booking.start_at.label("at"))
+        .select_from(Order)
+        .where(Booking.state == BookingState.RESERVED, Booking.end_at > now, block.exists())
     )
 
 

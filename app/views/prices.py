@@ -1,4 +1,4 @@
-"""The price system and the booking rules, as rows."""
+"""The price system as rows: sessions and price rules."""
 
 from __future__ import annotations
 
@@ -6,21 +6,14 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _l
 
-from app.models import BookingPolicy, BookingSession, PriceRule
+from app.models import BookingSession, PriceRule
 from app.views import shapes
 from app.views.base import KitInterface, ReferenceView
 from app.views.calendar_warnings import calendar_warnings
-from app.views.shape_fields import FeeStepsField, WeekdaysField
+from app.views.shape_fields import WeekdaysField
 
 DAY_FIELDS: dict[str, Any] = {
     "weekdays": WeekdaysField(_l("Only on"), description=_l("None ticked: every day of the kind above."))
-}
-STEP_FIELDS: dict[str, Any] = {
-    "cancel_steps": FeeStepsField(
-        _l("Cancellation fees"),
-        description=_l("In percent of the price; no step at all means free of charge."),
-    ),
-    "change_steps": FeeStepsField(_l("Change fees"), description=_l("As for cancelling.")),
 }
 
 
@@ -125,132 +118,4 @@ class PriceRuleView(ReferenceView):
         "ck_price_rules_dates_given": ("dates_from_on", _l("Give the first and the last date.")),
         "ck_price_rules_validity_order": ("valid_until_on", _l("The end must not be before the start.")),
         "ck_price_rules_amount_range": ("amount_fen", _l("From ¥0 to ¥100,000.")),
-    }
-
-
-class BookingPolicyView(ReferenceView):
-    """Booking rules of a store, or of one room in it."""
-
-    route_base = "/booking-policies"
-    datamodel = KitInterface(BookingPolicy)
-    list_title = _l("Booking rules")
-    item_title = _l("Booking rules")
-    label_columns = {
-        "min_lead_minutes": _l("Minimum lead (minutes)"),
-        "max_ahead_days": _l("Days ahead"),
-        "min_minutes": _l("Shortest (minutes)"),
-        "max_minutes": _l("Longest (minutes)"),
-        "start_step_minutes": _l("Start step (minutes)"),
-        "length_step_minutes": _l("Length step (minutes)"),
-        "buffer_before_minutes": _l("Buffer before (minutes)"),
-        "buffer_after_minutes": _l("Buffer after (minutes)"),
-        "hold_minutes": _l("Time to pay (minutes)"),
-        "max_open_holds": _l("Unpaid holds per customer"),
-        "max_bookings_per_day": _l("Bookings per customer and day"),
-        "requires_confirmation": _l("Staff confirm by hand"),
-        "confirm_deadline_minutes": _l("Time to confirm (minutes)"),
-        "check_in_early_minutes": _l("Check-in before the start (minutes)"),
-        "cancel_steps": _l("Cancellation fees"),
-        "change_steps": _l("Change fees"),
-        "change_max_count": _l("Changes per booking"),
-        "change_deadline_minutes": _l("Last change before the start (minutes)"),
-        "has_overtime": _l("Overtime is charged"),
-        "overtime_grace_minutes": _l("Grace (minutes)"),
-        "overtime_unit_minutes": _l("Billing unit (minutes)"),
-        "overtime_percent": _l("Percent of the hourly price"),
-        "overtime_cap_fen": _l("At most"),
-        "no_show_release_minutes": _l("Release the room after (minutes)"),
-        "no_show_refund_percent": _l("Refund when nobody came (percent)"),
-        "early_refund_percent": _l("Refund of unused time (percent)"),
-        "refund_window_days": _l("Refund requests after the end (days)"),
-    }
-    list_columns = ["store", "room", "min_minutes", "max_minutes", "hold_minutes", "requires_confirmation"]
-    show_fieldsets = [
-        (_l("Counts for"), {"fields": ["store", "room"]}),
-        (
-            _l("Booking"),
-            {
-                "fields": [
-                    *("min_lead_minutes", "max_ahead_days", "min_minutes", "max_minutes"),
-                    *("start_step_minutes", "length_step_minutes", "max_open_holds", "max_bookings_per_day"),
-                ]
-            },
-        ),
-        (
-            _l("Stay"),
-            {"fields": ["check_in_early_minutes", "buffer_before_minutes", "buffer_after_minutes"]},
-        ),
-        (
-            _l("Payment and confirmation"),
-            {"fields": ["hold_minutes", "requires_confirmation", "confirm_deadline_minutes"]},
-        ),
-        (
-            _l("Cancelling and changing"),
-            {"fields": ["cancel_steps", "change_steps", "change_max_count", "change_deadline_minutes"]},
-        ),
-        (
-            _l("Overtime"),
-            {
-                "fields": [
-                    *("has_overtime", "overtime_grace_minutes", "overtime_unit_minutes"),
-                    *("overtime_percent", "overtime_cap_fen"),
-                ]
-            },
-        ),
-        (
-            _l("No-show and leaving early"),
-            {
-                "fields": [
-                    "no_show_release_minutes",
-                    "no_show_refund_percent",
-                    "early_refund_percent",
-                    "refund_window_days",
-                ]
-            },
-        ),
-    ]
-    add_fieldsets = show_fieldsets
-    edit_fieldsets = show_fieldsets
-    show_columns: list[str] = []
-    add_columns: list[str] = []
-    edit_columns: list[str] = []
-    add_form_extra_fields = STEP_FIELDS
-    edit_form_extra_fields = STEP_FIELDS
-    formatters_columns = {"cancel_steps": shapes.fee_steps_text, "change_steps": shapes.fee_steps_text}
-    search_columns = ["store", "room", "requires_confirmation"]
-    order_columns = ["min_minutes", "hold_minutes"]
-    description_columns: dict[str, Any] = {
-        "room": _l("Empty: the rules of the whole store."),
-        "overtime_grace_minutes": _l("Free; once they are over, time counts from the booked end."),
-        "overtime_cap_fen": _l("Empty: no limit."),
-        "no_show_release_minutes": _l("Empty: the room is kept until the booked end."),
-        "early_refund_percent": _l("Of whole steps of length that were paid and not used."),
-    }
-    constraint_messages = {
-        "uq_booking_policies_store_id_room_id": ("room", _l("This room has its own rules already.")),
-        "uq_booking_policies_store_default": ("room", _l("The store has its rules already.")),
-        "ck_booking_policies_length_order": (
-            "max_minutes",
-            _l("The longest must not be below the shortest."),
-        ),
-        "ck_booking_policies_steps_positive": ("start_step_minutes", _l("Steps must be more than 0.")),
-        "ck_booking_policies_hold_range": ("hold_minutes", _l("From 1 to 1440 minutes.")),
-        "ck_booking_policies_horizon_range": ("max_ahead_days", _l("At least one day ahead.")),
-        "ck_booking_policies_change_count_range": ("change_max_count", _l("Must not be below 0.")),
-        "ck_booking_policies_change_deadline_range": ("change_deadline_minutes", _l("Must not be below 0.")),
-        "ck_booking_policies_overtime_grace_range": ("overtime_grace_minutes", _l("Must not be below 0.")),
-        "ck_booking_policies_overtime_unit_range": ("overtime_unit_minutes", _l("From 1 to 720 minutes.")),
-        "ck_booking_policies_overtime_percent_range": ("overtime_percent", _l("From 0 to 1000 percent.")),
-        "ck_booking_policies_overtime_cap_range": ("overtime_cap_fen", _l("Must be more than ¥0.")),
-        "ck_booking_policies_no_show_release_range": (
-            "no_show_release_minutes",
-            _l("Must not be below 0."),
-        ),
-        "ck_booking_policies_no_show_refund_range": (
-            "no_show_refund_percent",
-            _l("From 0 to 100 percent."),
-        ),
-        "ck_booking_policies_early_refund_range": ("early_refund_percent", _l("From 0 to 100 percent.")),
-        "ck_booking_policies_refund_window_range": ("refund_window_days", _l("Must not be below 0.")),
-        "ck_booking_policies_limits_positive": ("max_open_holds", _l("At least 1.")),
     }

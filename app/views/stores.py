@@ -4,20 +4,53 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import flash
+from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from wtforms.validators import Length, NumberRange
 
 from app.domain.clock import utc_now
+from app.domain.slots import Span
 from app.models import Facility, Media, OpeningHours, Room, RoomBlock, RoomFacility, RoomType, Store
-from app.services import room_blocks
+from app.services import opening_weeks, room_blocks
 from app.views.base import KitInterface, ReferenceView
 from app.views.kit.converter import optional
+from app.views.kit.current import current_actor
+from app.views.kit.fields import SwitchField
+from app.views.kit.values import format_clock
 from app.views.shape_fields import WeekdayField
 from app.views.shapes import day_name, picture
 
 DAY_FIELDS: dict[str, Any] = {
     "weekday": WeekdayField(_l("Weekday"), allow_blank=True, validators=[optional()])
 }
+
+
+class KeepBookingsField(SwitchField):
+    """Whether a block may be saved although bookings lie in it; no column of the block."""
+
+    def populate_obj(self, obj: Any, name: str) -> None:
+        """Hand the answer to the hook that checks the block."""
+        obj.are_bookings_kept = bool(self.data)
+
+
+KEEP_LABEL = _l("Keep bookings that lie in this time")
+KEEP_FIELDS: dict[str, Any] = {
+    "are_bookings_kept": KeepBookingsField(
+        KEEP_LABEL,
+        description=_l("They stay until somebody moves or cancels them, and show as work on the first page."),
+    )
+}
+
+
+def coming_week() -> list[dict[str, Any]]:
+    """Return the coming days of the user's stores as they will be open."""
+    return opening_weeks.list_weeks(actor=current_actor(), now=utc_now())
+
+
+def closed_bookings() -> list[dict[str, Any]]:
+    """Return the coming bookings of the user's stores that no opening hours cover."""
+    return opening_weeks.list_closed_bookings(actor=current_actor(), now=utc_now())
 
 
 class OpeningHoursView(ReferenceView):
@@ -27,6 +60,13 @@ class OpeningHoursView(ReferenceView):
     datamodel = KitInterface(OpeningHours)
     list_title = _l("Opening hours")
     item_title = _l("Opening hours")
+    list_template = "pages/opening_list.html"
+    extra_args = {
+        "coming_week": coming_week,
+        "closed_bookings": closed_bookings,
+        "day_name": day_name,
+        "format_clock": format_clock,
+    }
     label_columns = {
         "weekday": _l("Weekday"),
         "on_date": _l("Date"),
@@ -38,14 +78,16 @@ class OpeningHoursView(ReferenceView):
     show_columns = list_columns
     add_columns = list_columns
     edit_columns = list_columns
-    search_columns = ["store", "weekday", "on_date"]
-    order_columns = ["weekday", "on_date", "opens_minute"]
-    base_order = ("weekday", "asc")
+    search_columns = ["store", "weekday", "on_date", "is_closed"]
+    order_columns = ["store.name", "weekday", "on_date", "opens_minute"]
+    base_order = ("store.name", "asc")
     add_form_extra_fields = DAY_FIELDS
     edit_form_extra_fields = DAY_FIELDS
     formatters_columns = {"weekday": lambda day: "–" if day is None else day_name(day)}
     description_columns = {
-        "on_date": _l("Hours of one date replace the weekday's hours of that date."),
+        "weekday": _l("Every week on this day; several rows of one day add up."),
+        "on_date": _l("A special day: its hours replace the weekday's hours of that date."),
+        "is_closed": _l("Opening and closing times then do not count."),
         "closes_minute": _l("May lie past midnight: 26:00 is two in the morning of the next day."),
     }
     constraint_messages = {
@@ -207,24 +249,40 @@ class FacilityView(ReferenceView):
 
 
 class RoomBlockView(ReferenceView):
-    """Times at which rooms are out of use."""
+    """Times at which rooms are out of use; bookings in them are moved first, or kept knowingly."""
 
     route_base = "/room-blocks"
     datamodel = KitInterface(RoomBlock)
     list_title = _l("Room blocks")
     item_title = _l("Room block")
+    label_columns = {"are_bookings_kept": KEEP_LABEL}
     list_columns = ["room", "store", "start_at", "end_at", "reason"]
     show_columns = ["store", "room", "start_at", "end_at", "reason"]
-    add_columns = show_columns
-    edit_columns = show_columns
+    add_columns = [*show_columns, "are_bookings_kept"]
+    edit_columns = add_columns
+    add_form_extra_fields = KEEP_FIELDS
+    edit_form_extra_fields = KEEP_FIELDS
     search_columns = ["store", "room", "start_at"]
     order_columns = ["start_at", "end_at"]
     base_order = ("start_at", "desc")
     constraint_messages = {"ck_room_blocks_span_order": ("end_at", _l("The end must be after the start."))}
 
     def pre_add(self, item: Any) -> None:
-        """A block never covers a live booking."""
-        room_blocks.check_block(item.room.id, item.start_at, item.end_at, now=utc_now())
+        """A block covers live bookings only where somebody said so."""
+        now, kept = utc_now(), item.are_bookings_kept
+        room_blocks.check_block(item.room.id, item.start_at, item.end_at, are_bookings_kept=kept, now=now)
+
+    def post_add(self, item: Any) -> None:
+        """Name the bookings that lie in the block all the same."""
+        span = Span(item.start_at, item.end_at)
+        numbers = room_blocks.list_orders_in(item.room_id, span, now=utc_now())
+        if numbers:
+            text = _("These bookings lie in the blocked time: %(numbers)s.", numbers="、".join(numbers))
+            flash(text, "warning")
+
+    def post_update(self, item: Any) -> None:
+        """As for a new block."""
+        self.post_add(item)
 
     def pre_update(self, item: Any) -> None:
         """As for a new block."""

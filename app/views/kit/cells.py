@@ -22,7 +22,7 @@ MAX_JSON = 400
 
 _RIGHT = Markup('<span class="money d-block text-end text-nowrap">{}</span>')
 _NOWRAP = Markup('<span class="text-nowrap">{}</span>')
-_BADGE = Markup('<span class="badge bg-{colour}-lt">{label}</span>')
+BADGE = Markup('<span class="badge bg-{colour}-lt">{label}</span>')
 _YES = Markup('<span class="text-success" title="{label}">✓</span>')
 _NO = Markup('<span class="text-secondary" title="{label}">–</span>')
 _CODE = Markup('<code class="text-wrap">{}</code>')
@@ -31,7 +31,7 @@ _CODE = Markup('<code class="text-wrap">{}</code>')
 def badge(member: Any) -> Markup:
     """Return an enum member's label as a badge in its colour."""
     colour = getattr(member, "colour", "") or "secondary"
-    return _BADGE.format(colour=colour, label=str(getattr(member, "label", member)))
+    return BADGE.format(colour=colour, label=str(getattr(member, "label", member)))
 
 
 def tick(value: Any) -> Markup:
