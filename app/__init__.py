@@ -63,6 +63,7 @@ def _init_gateways(app: Flask) -> None:
             timeout_seconds=app.config["GATEWAY_TIMEOUT_SECONDS"],
             media_dir=Path(app.config["INSTANCE_DIR"]) / "media",
             is_production=app.config["QUEFANG_MODE"] == "production",
+            door_url=app.config["DOOR_URL"],
         ),
         extensions.redis_holder.client,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sandbox.clock import Clock, utc_now
+from sandbox.doors import Doors, new_door_keys
 from sandbox.faults import Faults, Targets
 from sandbox.keys import new_alipay_keys, open_key_ring
 from sandbox.notifier import Notifier
@@ -16,9 +17,9 @@ from sandbox.wechat import WeChat
 from sandbox.wechat_pay import WeChatPay
 
 # A further service is one module and one entry here.
-SERVICES: tuple[Callable[[Context], Service], ...] = (WeChat, WeChatPay)
+SERVICES: tuple[Callable[[Context], Service], ...] = (WeChat, WeChatPay, Doors)
 # What makes the keys of a service beside WeChat's, by the name of its credentials.
-KEY_MAKERS = {"alipay": new_alipay_keys}
+KEY_MAKERS = {"alipay": new_alipay_keys, "ttlock": new_door_keys}
 
 
 class Sandbox:

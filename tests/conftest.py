@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from app import create_app
 from app.domain.actor import ALL_STORES
 from app.domain.clock import utc_now
 from app.extensions import db, metadata, use_scope
+from app.gateways.ports import GatewayUnavailable, RoomAccess
+from app.services import channels
 from app.services.roles import sync_roles
 from config import TestingSettings
 from tests import servers
@@ -89,6 +92,43 @@ def empty_tables() -> None:
             for name in reversed(tables):
                 connection.exec_driver_sql(f"DELETE FROM {name}")
         connection.commit()
+
+
+@dataclass
+class Door:
+    """Stands in for the doors: what they take, by the number of the access."""
+
+    codes: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    is_silent: bool = False
+    asked: int = 0
+
+    def let_in(self, room_ref: str, start_at: datetime, end_at: datetime) -> RoomAccess:
+        self._answer()
+        ref = str(self.asked)
+        self.codes[ref] = (room_ref, end_at)
+        return RoomAccess("code", f"{100000 + self.asked}", end_at, ref)
+
+    def prolong(self, room_ref: str, access_ref: str, end_at: datetime) -> None:
+        self._answer()
+        assert self.codes[access_ref][0] == room_ref
+        self.codes[access_ref] = (room_ref, end_at)
+
+    def shut_out(self, room_ref: str, access_ref: str) -> None:
+        self._answer()
+        self.codes.pop(access_ref, None)
+
+    def _answer(self) -> None:
+        self.asked += 1
+        if self.is_silent:
+            raise GatewayUnavailable("no answer", outcome_unknown=False)
+
+
+@pytest.fixture(autouse=True)
+def door(monkeypatch: pytest.MonkeyPatch) -> Door:
+    """The doors of every store."""
+    door = Door()
+    monkeypatch.setattr(channels, "room_control", lambda: door)
+    return door
 
 
 @pytest.fixture

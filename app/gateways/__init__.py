@@ -8,12 +8,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from app.gateways.ports import MediaStorage, MiniProgram, PaymentChannel, RoomControl
-from app.gateways.room_control import CodeRoomControl
 from app.gateways.storage import LocalMediaStorage
+from app.gateways.ttlock import DoorCredentials, TTLockRoomControl
 from app.gateways.wechat import KeyValueStore, MiniProgramCredentials, WeChatMiniProgram
 from app.gateways.wechat_pay import WeChatPayChannel, WeChatPayCredentials
 
 __all__ = [
+    "DoorCredentials",
     "GatewaySettings",
     "MiniProgramCredentials",
     "WeChatPayCredentials",
@@ -37,10 +38,11 @@ class GatewaySettings:
     timeout_seconds: float
     media_dir: Path
     is_production: bool
+    door_url: str = "https://cnapi.ttlock.com"
 
     def __post_init__(self) -> None:
         schemes = ("https://",) if self.is_production else ("https://", "http://")
-        for name in ("wechat_api_url", "wechat_pay_url"):
+        for name in ("wechat_api_url", "wechat_pay_url", "door_url"):
             if not getattr(self, name).startswith(schemes):
                 raise ValueError(f"{name} must begin with {' or '.join(schemes)}")
         if self.timeout_seconds <= 0:
@@ -62,6 +64,7 @@ def configure(settings: GatewaySettings, redis_client: KeyValueStore | None = No
     _configured.redis_client = redis_client
     mini_program.cache_clear()
     wechat_pay.cache_clear()
+    room_control.cache_clear()
     # At DEBUG it writes whole addresses, and those of WeChat hold the app's secret and token.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
 
@@ -97,9 +100,13 @@ def wechat_pay(credentials: WeChatPayCredentials) -> PaymentChannel:
     )
 
 
-def room_control() -> RoomControl:
-    """Return the control of doors and power."""
-    return CodeRoomControl()
+@lru_cache(maxsize=16)
+def room_control(credentials: DoorCredentials) -> RoomControl:
+    """Return the control of the doors of these credentials, one for each process."""
+    settings = _settings()
+    return TTLockRoomControl(
+        credentials, base_url=settings.door_url, timeout_seconds=settings.timeout_seconds
+    )
 
 
 def media_storage() -> MediaStorage:

@@ -228,18 +228,25 @@ class PaymentChannel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RoomAccess:
-    """How the guest gets in: `code` is what to type at the door, never to be logged."""
+    """How the guest gets in: `code` is what to type at the door, never to be logged; `ref` names it there."""
 
     kind: Literal["code"]
     code: str | None = field(repr=False)
     expires_at: datetime
+    ref: str = ""
 
 
 class RoomControl(Protocol):
-    """Doors and power of a room."""
+    """Doors of rooms, which *room_ref* names; all may raise GatewayUnavailable or GatewayRefused."""
 
     def let_in(self, room_ref: str, start_at: datetime, end_at: datetime) -> RoomAccess:
-        """Give access to the room for `[start_at, end_at)`; raises GatewayUnavailable or GatewayRefused."""
+        """Give access to the room for `[start_at, end_at)`."""
+
+    def prolong(self, room_ref: str, access_ref: str, end_at: datetime) -> None:
+        """Let an access that was given last until *end_at*."""
+
+    def shut_out(self, room_ref: str, access_ref: str) -> None:
+        """Take an access back; one that is gone already is no error."""
 
 
 class MediaStorage(Protocol):

@@ -34,6 +34,7 @@ JOBS = (
     PeriodicJob("settle_open_refunds", "app.services.refunds.settle_refunds", 30),
     PeriodicJob("sweep_outbox", "app.services.notification_delivery.deliver_due", 15),
     PeriodicJob("advance_bookings", "app.services.clockwork.advance_bookings", 60),
+    PeriodicJob("keep_doors_in_step", "app.services.doors.keep_doors_in_step", 20),
     PeriodicJob("warn_of_starts_and_ends", "app.services.clockwork.queue_warnings", 60),
     PeriodicJob("expire_unpaid_group_orders", "app.services.teams.expire_unpaid", 60),
     PeriodicJob("fail_overdue_teams", "app.services.teams.fail_overdue_teams", 60),

@@ -6,6 +6,7 @@ from app.models.campaigns import Campaign, CampaignBuyer, CampaignEvent, Team
 from app.models.changes import OrderChange
 from app.models.customers import Customer, CustomerIdentity, CustomerSession, MessageConsent
 from app.models.discounts import DiscountDays, DiscountRule
+from app.models.doors import DoorAccess
 from app.models.notifications import Notification, NotificationTemplate, Recipient
 from app.models.operations import AuditEntry, IdempotencyKey, JobRun
 from app.models.orders import Order, OrderEvent, OrderLine, OrderSource
@@ -36,6 +37,7 @@ __all__ = [
     "DayKind",
     "DiscountDays",
     "DiscountRule",
+    "DoorAccess",
     "Facility",
     "IdempotencyKey",
     "JobRun",

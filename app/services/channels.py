@@ -16,7 +16,7 @@ from app import gateways
 from app.domain.actor import SYSTEM
 from app.domain.errors import InvalidField, NotFound, Unavailable
 from app.domain.states import PaymentChannel
-from app.gateways import MiniProgramCredentials, WeChatPayCredentials, ports
+from app.gateways import DoorCredentials, MiniProgramCredentials, WeChatPayCredentials, ports
 from app.models import ChannelCredential
 from app.services import notifications
 from app.services.audit import record_change
@@ -24,13 +24,21 @@ from app.services.unit_of_work import session, transactional
 
 WECHAT = "wechat"
 WECHAT_PAY = "wechat_pay"
+DOORS = "ttlock"
+# Services that a shop can do without: their part of a file of credentials may be missing.
+OPTIONAL = (DOORS,)
 
 # What is kept in clear and what is kept encrypted, for each service.
 SETTINGS = {
     WECHAT: ("app_id",),
     WECHAT_PAY: ("mchid", "app_id", "merchant_serial_no", "public_key_id", "public_key"),
+    DOORS: ("client_id", "username"),
 }
-SECRETS = {WECHAT: ("app_secret",), WECHAT_PAY: ("merchant_private_key", "api_v3_key")}
+SECRETS = {
+    WECHAT: ("app_secret",),
+    WECHAT_PAY: ("merchant_private_key", "api_v3_key"),
+    DOORS: ("client_secret", "password_md5"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +92,11 @@ def notify_url(subject: Literal["payments", "refunds"], channel: PaymentChannel)
 def mini_program() -> ports.MiniProgram:
     """Return the mini-program platform; raises Unavailable when it is not set up or switched off."""
     return gateways.mini_program(MiniProgramCredentials(**_credentials(WECHAT)))
+
+
+def room_control() -> ports.RoomControl:
+    """Return the control of the doors; raises Unavailable when it is not set up or switched off."""
+    return gateways.room_control(DoorCredentials(**_credentials(DOORS)))
 
 
 def wechat_app_id() -> str:
@@ -182,7 +195,7 @@ def register_credentials(path: Path, *, now: datetime) -> None:
     Raises InvalidField when the file cannot be read or lacks something.
     """
     found = _read(path)
-    for channel in (WECHAT, WECHAT_PAY):
+    for channel in (WECHAT, WECHAT_PAY, *(name for name in OPTIONAL if name in found)):
         _store(channel, found.get(channel), now=now)
 
 

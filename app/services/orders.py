@@ -18,7 +18,7 @@ from app.domain.errors import InvalidField, NotFound
 from app.domain.events import event_label
 from app.domain.states import LabelledEnum, OrderKind, OrderStatus
 from app.models import Booking, Order, OrderChange, Payment, Refund, Voucher
-from app.services import overtime, vouchers
+from app.services import doors, overtime, vouchers
 from app.services.cursors import after_id, page_of
 from app.services.dues import outstanding_fen
 from app.services.order_actions import refuse_change, refuse_entry, refuse_extension, refuse_refund_request
@@ -193,6 +193,7 @@ def describe_order(order: Order, *, now: datetime) -> dict[str, Any]:
         "policy": asdict(frozen_policy(order.policy)) if order.kind is OrderKind.BOOKING else None,
         "pending_change": _pending(waiting_change(order, now=now), zone),
         "overtime": _overtime(order, booking, zone, now),
+        "access": _access(booking, zone, now),
         "payments": [_payment(payment, zone) for payment in order.payments],
         "refunds": [_refund(refund) for refund in order.refunds],
         "vouchers": _vouchers(order),
@@ -225,6 +226,11 @@ def _pending(change: OrderChange | None, zone: ZoneInfo) -> dict[str, Any] | Non
 def _overtime(order: Order, booking: Booking | None, zone: ZoneInfo, now: datetime) -> dict[str, Any] | None:
     found = overtime.describe_overtime(order, booking, now=now)
     return None if found is None else found | {"from_at": _local(found["from_at"], zone)}
+
+
+def _access(booking: Booking | None, zone: ZoneInfo, now: datetime) -> dict[str, Any] | None:
+    found = None if booking is None else doors.access_of(booking, now=now)
+    return None if found is None else found | {"expires_at": _local(found["expires_at"], zone)}
 
 
 def _brief(row: Any) -> dict[str, Any] | None:

@@ -24,7 +24,16 @@ from app.domain.errors import (
 from app.domain.states import BookingState, OrderStatus, RedemptionMethod, VoucherStatus
 from app.extensions import keyring, use_scope
 from app.models import Booking, Customer, Order, OrderSource, Redemption, Room, Voucher
-from app.services import bookings, group_orders, notifications, pending_changes, refunds, stays, vouchers
+from app.services import (
+    bookings,
+    doors,
+    group_orders,
+    notifications,
+    pending_changes,
+    refunds,
+    stays,
+    vouchers,
+)
 from app.services.booking_rows import booking_of
 from app.services.locks import lock_order, lock_rooms
 from app.services.order_log import move_order
@@ -280,7 +289,7 @@ def _answer(redemption: Redemption, *, now: datetime) -> dict[str, Any]:
     """Return the first answer of a redemption, asking the door only once."""
     if "sealed" not in redemption.answer:
         booking = booking_of(session().get_one(Order, redemption.order_id))
-        access = stays.open_room(booking, now=now)
+        access = doors.open_room(booking, now=now)
         _keep_answer(redemption.id, booking, access)
         session().refresh(redemption)
     answer: dict[str, Any] = json.loads(keyring.decrypt(redemption.answer["sealed"]))

@@ -24,7 +24,7 @@ from app.domain.opening import opening_spans
 from app.domain.slots import DAY_MINUTES, MINUTE, Span, floor_minute
 from app.domain.states import BookingState, ChangeKind, OrderStatus
 from app.models import Booking, Order
-from app.services import changes, notifications, pending_changes, stays
+from app.services import changes, doors, notifications, pending_changes, stays
 from app.services.booking_rows import booking_of, lock_booking
 from app.services.bookings import release_stale_holds
 from app.services.order_log import move_order
@@ -61,7 +61,7 @@ def move_booking(
     if order.status is not OrderStatus.IN_USE:
         return changes.change_order(no, request, reason=reason, actor=actor, now=now)
     booking = move_guests(no, _room_only(request), reason=reason, actor=actor, now=now)
-    return {"due_fen": 0, "expires_at": None, "access": stays.open_room(booking, now=now)}
+    return {"due_fen": 0, "expires_at": None, "access": doors.open_room(booking, now=now)}
 
 
 def preview_move(no: str, values: Mapping[str, Any], *, actor: Actor, now: datetime) -> dict[str, Any]:

@@ -58,6 +58,8 @@ def get_order_page(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
         raise NotFound()
     page = describe_order(order, now=now)
     page["customer"] = mask_name(order.customer) if order.customer else None
+    # Whose code it is sees it; staff open the door themselves.
+    page["access"] = None
     page["source"] = order.source
     page["state"] = shown_status(order, now=now)
     # Members instead of their values, so that pages can show label and colour.

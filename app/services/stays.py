@@ -6,14 +6,12 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from app import gateways
-from app.domain.actor import SYSTEM, Actor
+from app.domain.actor import Actor
 from app.domain.errors import InvalidTransition
 from app.domain.slots import floor_minute
 from app.domain.states import BookingState, ChangeKind, OrderStatus
-from app.gateways.ports import GatewayError, RoomAccess
 from app.models import Booking, Order
-from app.services import leaving, notifications, overtime, pending_changes, vouchers
+from app.services import doors, leaving, notifications, overtime, pending_changes, vouchers
 from app.services.booking_rows import booking_of, cleaning_of, lock_booking
 from app.services.locks import lock_order
 from app.services.order_actions import refuse_entry
@@ -31,7 +29,7 @@ def check_in(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
     any time before the end. Raises NotFound, InvalidTransition.
     """
     booking = _check_in(find_order(no, actor=actor), actor=actor, now=now)
-    return {"access": open_room(booking, now=now)}
+    return {"access": doors.open_room(booking, now=now)}
 
 
 @transactional
@@ -66,24 +64,6 @@ def lock_stay(order_id: int) -> tuple[Order, Booking]:
     return lock_booking(order_id)
 
 
-def open_room(booking: Booking, *, now: datetime) -> dict[str, Any] | None:
-    """Ask the door for access and return `{kind, code, expires_at}`; None when the door does not answer."""
-    try:
-        access: RoomAccess = gateways.room_control().let_in(
-            str(booking.room_id), min(now, booking.start_at), booking.end_at
-        )
-    except GatewayError as error:
-        log.error("door of room %s did not answer: %s", booking.room_id, error)
-        _record_door_failure(booking.order_id, now=now)
-        return None
-    return {"kind": access.kind, "code": access.code, "expires_at": access.expires_at}
-
-
-@transactional
-def _record_door_failure(order_id: int, *, now: datetime) -> None:
-    record_event(lock_order(order_id), "door_failed", actor=SYSTEM, now=now)
-
-
 def open_door(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
     """Open the room of guests who are in once more and return `{access}`, None when the door is silent.
 
@@ -92,7 +72,7 @@ def open_door(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
     order = session().get_one(Order, find_order(no, actor=actor), populate_existing=True)
     if order.status is not OrderStatus.IN_USE:
         raise InvalidTransition(data={"event": "open_door", "status": str(order.status)})
-    access = open_room(booking_of(order), now=now)
+    access = doors.open_room(booking_of(order), now=now)
     if access is not None:
         _record_door_opened(order.id, actor=actor, now=now)
     return {"access": access}

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 import requests
 
-from app.gateways import MiniProgramCredentials, WeChatPayCredentials
+from app.gateways import DoorCredentials, MiniProgramCredentials, WeChatPayCredentials
+from app.gateways.ttlock import TTLockRoomControl
 from app.gateways.wechat import WeChatMiniProgram
 from app.gateways.wechat_pay import WeChatPayChannel
 from scripts.instance import free_port
@@ -103,6 +104,15 @@ class Sandbox:
         """Return the WeChat Pay gateway that speaks with this sandbox, some credentials changed."""
         credentials = WeChatPayCredentials(**self.credentials["wechat_pay"] | changes)
         return WeChatPayChannel(credentials, base_url=self.url, timeout_seconds=timeout_seconds)
+
+    def doors(self, timeout_seconds: float = TIMEOUT_SECONDS, **changes: str) -> TTLockRoomControl:
+        """Return the control of doors that speaks with this sandbox, some credentials changed."""
+        credentials = DoorCredentials(**self.credentials["ttlock"] | changes)
+        return TTLockRoomControl(credentials, base_url=self.url, timeout_seconds=timeout_seconds)
+
+    def doors_now(self) -> Any:
+        """The codes that the locks know."""
+        return requests.get(f"{self.url}/_control/doors", timeout=10).json()["items"]
 
     def outbox(self) -> Any:
         return requests.get(f"{self.url}/_control/outbox", timeout=10).json()

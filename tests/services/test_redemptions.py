@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 
-from app import gateways
 from app.domain.actor import Actor, StoreScope, staff_actor
 from app.domain.states import BookingState, OrderStatus, RedemptionMethod, VoucherStatus
 from app.domain.voucher_codes import new_code
 from app.extensions import db, use_scope
-from app.gateways.ports import GatewayUnavailable
 from app.models import Booking, BookingPolicy, Customer, Recipient, Redemption, RedemptionAttempt, Voucher
-from app.services import cancellations, extensions, redemptions, stays, vouchers
+from app.services import cancellations, doors, extensions, redemptions, stays, vouchers
 from app.services.redemption_log import MAX_MISSES
 from tests import factories
+from tests.conftest import Door
 from tests.services.counter import refused, unchanged
 from tests.services.shop import Shop
 
@@ -132,7 +131,7 @@ def test_answer_is_given_after_a_crash_before_the_door(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(stays, "open_room", die)
+        patch.setattr(doors, "open_room", die)
         with pytest.raises(KeyboardInterrupt):
             redemptions.confirm(nonce, shop.room.id, actor=cashier, now=shop.now)
 
@@ -375,13 +374,9 @@ def test_desk_works_inside_the_scope_of_a_cashier(shop: Shop, voucher: Voucher, 
 
 
 def test_door_that_does_not_answer_is_part_of_the_answer(
-    shop: Shop, voucher: Voucher, cashier: Actor, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, voucher: Voucher, cashier: Actor, door: Door
 ) -> None:
-    class Broken:
-        def let_in(self, *args: Any) -> None:
-            raise GatewayUnavailable("no answer", outcome_unknown=False)
-
-    monkeypatch.setattr(gateways, "room_control", Broken)
+    door.is_silent = True
 
     answer = redeem(shop, cashier, voucher)
 

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from app import gateways
 from app.domain.states import BookingState, OrderStatus, VoucherStatus
 from app.extensions import db
-from app.gateways.ports import GatewayUnavailable
 from app.models import Notification, Recipient, Redemption, RoomBlock, Voucher
 from app.services import cancellations, clockwork, extensions, orders, stays
+from tests.conftest import Door
 from tests.services.counter import refused, unchanged
 from tests.services.shop import Shop
 
@@ -143,12 +142,8 @@ def test_early_guests_wait_for_the_end_of_a_block(shop: Shop) -> None:
     assert shop.status(no) is OrderStatus.IN_USE
 
 
-def test_door_that_does_not_answer_stands_in_nobodys_way(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Broken:
-        def let_in(self, *args: Any) -> None:
-            raise GatewayUnavailable("no answer", outcome_unknown=False)
-
-    monkeypatch.setattr(gateways, "room_control", Broken)
+def test_door_that_does_not_answer_stands_in_nobodys_way(shop: Shop, door: Door) -> None:
+    door.is_silent = True
     no = shop.paid_booking()
 
     assert check_in(shop, no)["access"] is None

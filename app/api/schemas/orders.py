@@ -105,6 +105,14 @@ class OvertimeSchema(AnswerSchema):
     amount_fen = fen()
 
 
+class AccessSchema(AnswerSchema):
+    """How the door opens."""
+
+    kind = fields.String(metadata={"example": "code"})
+    code = fields.String(allow_none=True)
+    expires_at = Instant(allow_none=True)
+
+
 class OrderSchema(AnswerSchema):
     """An order with everything that its owner is shown."""
 
@@ -134,6 +142,7 @@ class OrderSchema(AnswerSchema):
     policy = fields.Nested(PolicySchema, allow_none=True)
     pending_change = fields.Nested(PendingChangeSchema, allow_none=True)
     overtime = fields.Nested(OvertimeSchema, allow_none=True)
+    access = fields.Nested(AccessSchema, allow_none=True)
     payments = fields.List(fields.Nested(PaymentItemSchema))
     refunds = fields.List(fields.Nested(RefundItemSchema))
     vouchers = fields.List(fields.Nested(VoucherItemSchema))
@@ -201,14 +210,6 @@ class ChangePreviewSchema(QuoteSchema):
     room = fields.Nested(BriefSchema)
     start_at = Instant()
     end_at = Instant()
-
-
-class AccessSchema(AnswerSchema):
-    """How the door opens."""
-
-    kind = fields.String(metadata={"example": "code"})
-    code = fields.String(allow_none=True)
-    expires_at = Instant(allow_none=True)
 
 
 class CheckInSchema(AnswerSchema):
