@@ -88,6 +88,8 @@ class Settings:
         self.WECHAT_API_URL = env.get("WECHAT_API_URL") or self.SANDBOX_URL or "https://api.weixin.qq.com"
         self.WECHAT_PAY_URL = env.get("WECHAT_PAY_URL") or self.SANDBOX_URL or "https://api.mch.weixin.qq.com"
         self.DOOR_URL = env.get("DOOR_URL") or self.SANDBOX_URL or "https://cnapi.ttlock.com"
+        sandbox_alipay = f"{self.SANDBOX_URL}/gateway.do" if self.SANDBOX_URL else ""
+        self.ALIPAY_URL = env.get("ALIPAY_URL") or sandbox_alipay or "https://openapi.alipay.com/gateway.do"
         self.GATEWAY_TIMEOUT_SECONDS = float(env.get("GATEWAY_TIMEOUT_SECONDS") or 5)
         self.NOTIFY_BASE_URL = env.get("NOTIFY_BASE_URL") or self.PUBLIC_BASE_URL
 
@@ -189,7 +191,8 @@ class ProductionSettings(Settings):
             raise ConfigurationError("DEMO_ACCOUNTS must be off in production")
         if self.SANDBOX_URL:
             raise ConfigurationError("SANDBOX_URL must not be set in production")
-        for name in ("PUBLIC_BASE_URL", "NOTIFY_BASE_URL", "WECHAT_API_URL", "WECHAT_PAY_URL", "DOOR_URL"):
+        names = ("PUBLIC_BASE_URL", "NOTIFY_BASE_URL", "WECHAT_API_URL", "WECHAT_PAY_URL", "ALIPAY_URL")
+        for name in (*names, "DOOR_URL"):
             if not str(getattr(self, name)).startswith("https://"):
                 raise ConfigurationError(f"{name} must be an https address in production")
         if not self.TRUSTED_HOSTS:

@@ -33,6 +33,8 @@ SETUP_SECONDS = 180
 READY_SECONDS = 60
 DEMO_ACCOUNTS = ("owner", "manager", "cashier", "service", "analyst")
 DEMO_PASSWORD = "quefang-demo"
+# The sandbox plays all of these or none.
+REAL_SERVICES = ("WECHAT_API_URL", "WECHAT_PAY_URL", "ALIPAY_URL")
 PRODUCTION_HINT = """\
 run.py is for development: it makes its own secrets, a sandbox and demo accounts.
 In production start these, with the settings in the environment (see README):
@@ -47,7 +49,9 @@ BANNER = """
 {extra}  日志   Logs           {logs}
   停止   Stop           Ctrl+C
 """
-SANDBOX_LINE = "  沙箱   Sandbox        {sandbox}/  (模拟微信与微信支付 · simulated WeChat and WeChat Pay)\n"
+SANDBOX_LINE = (
+    "  沙箱   Sandbox        {sandbox}/  (模拟微信与支付服务 · simulated WeChat and payment services)\n"
+)
 DEMO_LINES = "  演示账号 Demo accounts  {accounts}\n  密码   Password       {password}\n"
 
 
@@ -111,7 +115,7 @@ def make_plan(folder: Path, environment: Mapping[str, str]) -> Plan:
 
 def needs_sandbox(environment: Mapping[str, str]) -> bool:
     """The sandbox stands in for the real services unless the addresses of real ones are given."""
-    return not environment.get("WECHAT_API_URL") and not environment.get("WECHAT_PAY_URL")
+    return not any(environment.get(name) for name in REAL_SERVICES)
 
 
 def supervise(supervisor: Supervisor, plan: Plan) -> int:

@@ -60,6 +60,7 @@ def _init_gateways(app: Flask) -> None:
         gateways.GatewaySettings(
             wechat_api_url=app.config["WECHAT_API_URL"],
             wechat_pay_url=app.config["WECHAT_PAY_URL"],
+            alipay_url=app.config["ALIPAY_URL"],
             timeout_seconds=app.config["GATEWAY_TIMEOUT_SECONDS"],
             media_dir=Path(app.config["INSTANCE_DIR"]) / "media",
             is_production=app.config["QUEFANG_MODE"] == "production",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sandbox.alipay import Alipay
 from sandbox.clock import Clock, utc_now
 from sandbox.doors import Doors, new_door_keys
 from sandbox.faults import Faults, Targets
@@ -17,7 +18,7 @@ from sandbox.wechat import WeChat
 from sandbox.wechat_pay import WeChatPay
 
 # A further service is one module and one entry here.
-SERVICES: tuple[Callable[[Context], Service], ...] = (WeChat, WeChatPay, Doors)
+SERVICES: tuple[Callable[[Context], Service], ...] = (WeChat, WeChatPay, Alipay, Doors)
 # What makes the keys of a service beside WeChat's, by the name of its credentials.
 KEY_MAKERS = {"alipay": new_alipay_keys, "ttlock": new_door_keys}
 

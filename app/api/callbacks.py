@@ -24,6 +24,9 @@ blueprint = Blueprint("callbacks", "Callbacks of payment services", is_limited=F
 CHANNEL = "<any(wechat, alipay, unionpay):channel>"
 # What each service reads as accepted; anything else makes it send its callback again.
 ACCEPTED = {"wechat": ("", 204), "alipay": ("success", 200), "unionpay": ("ok", 200)}
+# What a service wants to read instead of the document of the others when a callback is not accepted.
+REFUSED = {"alipay": "fail"}
+ACCEPTED_TEXT = "`success` for Alipay, any text for UnionPay"
 
 
 class CallbackFailureSchema(AnswerSchema):
@@ -36,6 +39,7 @@ class CallbackFailureSchema(AnswerSchema):
 @blueprint.operation(
     "POST", f"/payments/{CHANNEL}/notify", status=204, access=Access.PUBLIC, codes=["not_found"]
 )
+@blueprint.alt_response(200, schema={"type": "string"}, content_type="text/plain", description=ACCEPTED_TEXT)
 @blueprint.alt_response(400, schema=CallbackFailureSchema, description="Forged, altered, replayed or unknown")
 def receive_payment(channel: str) -> Response:
     """Take what a payment service says about a payment: the word that it waits for, or FAIL."""
@@ -45,6 +49,7 @@ def receive_payment(channel: str) -> Response:
 @blueprint.operation(
     "POST", f"/refunds/{CHANNEL}/notify", status=204, access=Access.PUBLIC, codes=["not_found"]
 )
+@blueprint.alt_response(200, schema={"type": "string"}, content_type="text/plain", description=ACCEPTED_TEXT)
 @blueprint.alt_response(400, schema=CallbackFailureSchema, description="Forged, altered, replayed or unknown")
 def receive_refund(channel: str) -> Response:
     """Take what a payment service says about a refund: the word that it waits for, or FAIL."""
@@ -57,14 +62,16 @@ def _answered(channel: str, receive: Callable[..., None]) -> Response:
         receive(channel, headers=headers, body=request.get_data(), now=utc_now())
     except CallbackRefused as refused:
         log.warning("callback of %s refused: %s", channel, refused.code)
-        return _failed(400, refused.code)
+        return _failed(channel, 400, refused.code)
     except NotFound:
         raise
     except DomainError as refusal:
-        return _failed(status_of(refusal), refusal.code)
+        return _failed(channel, status_of(refusal), refusal.code)
     word, status = ACCEPTED[channel]
     return Response(word, status, mimetype="text/plain")
 
 
-def _failed(status: int, message: str) -> Response:
+def _failed(channel: str, status: int, message: str) -> Response:
+    if channel in REFUSED:
+        return Response(REFUSED[channel], status, mimetype="text/plain")
     return json_answer({"code": "FAIL", "message": message}, status)

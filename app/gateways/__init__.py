@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from app.gateways.ports import MediaStorage, MiniProgram, PaymentChannel, RoomControl
+from app.gateways.alipay import AlipayGateway
+from app.gateways.alipay_client import AlipayCredentials
+from app.gateways.ports import AlipayChannel, MediaStorage, MiniProgram, PaymentChannel, RoomControl
 from app.gateways.storage import LocalMediaStorage
 from app.gateways.ttlock import DoorCredentials, TTLockRoomControl
 from app.gateways.wechat import KeyValueStore, MiniProgramCredentials, WeChatMiniProgram
 from app.gateways.wechat_pay import WeChatPayChannel, WeChatPayCredentials
 
 __all__ = [
+    "AlipayCredentials",
     "DoorCredentials",
     "GatewaySettings",
     "MiniProgramCredentials",
     "WeChatPayCredentials",
+    "alipay",
     "configure",
     "media_storage",
     "mini_program",
@@ -39,10 +43,12 @@ class GatewaySettings:
     media_dir: Path
     is_production: bool
     door_url: str = "https://cnapi.ttlock.com"
+    # The whole address, its path included.
+    alipay_url: str = "https://openapi.alipay.com/gateway.do"
 
     def __post_init__(self) -> None:
         schemes = ("https://",) if self.is_production else ("https://", "http://")
-        for name in ("wechat_api_url", "wechat_pay_url", "door_url"):
+        for name in ("wechat_api_url", "wechat_pay_url", "door_url", "alipay_url"):
             if not getattr(self, name).startswith(schemes):
                 raise ValueError(f"{name} must begin with {' or '.join(schemes)}")
         if self.timeout_seconds <= 0:
@@ -64,6 +70,7 @@ def configure(settings: GatewaySettings, redis_client: KeyValueStore | None = No
     _configured.redis_client = redis_client
     mini_program.cache_clear()
     wechat_pay.cache_clear()
+    alipay.cache_clear()
     room_control.cache_clear()
     # At DEBUG it writes whole addresses, and those of WeChat hold the app's secret and token.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
@@ -97,6 +104,18 @@ def wechat_pay(credentials: WeChatPayCredentials) -> PaymentChannel:
     settings = _settings()
     return WeChatPayChannel(
         credentials, base_url=settings.wechat_pay_url, timeout_seconds=settings.timeout_seconds
+    )
+
+
+@lru_cache(maxsize=16)
+def alipay(credentials: AlipayCredentials) -> AlipayChannel:
+    """Return the Alipay gateway of these credentials, one for each process.
+
+    Raises GatewayRefused `credentials_invalid` when they cannot be used.
+    """
+    settings = _settings()
+    return AlipayGateway(
+        credentials, gateway_url=settings.alipay_url, timeout_seconds=settings.timeout_seconds
     )
 
 

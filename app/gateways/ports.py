@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Literal, Protocol
 
 PaymentKind = Literal["jsapi", "native", "page"]
 PaymentFactStatus = Literal["pending", "succeeded", "failed", "closed", "absent"]
 RefundFactStatus = Literal["processing", "succeeded", "abnormal", "closed", "absent"]
-CloseResult = Literal["closed", "already_paid"]
+CloseResult = Literal["closed", "already_paid", "absent"]
 # A mapping whose items() yields a repeated header twice, or the pairs themselves.
 CallbackHeaders = Mapping[str, str] | Iterable[tuple[str, str]]
 
@@ -178,11 +178,15 @@ class RefundFacts:
 
 @dataclass(frozen=True, slots=True)
 class PaymentCallback:
-    """A verified notice about a payment; `callback_id` is the same on every repetition."""
+    """A verified notice about a payment; `callback_id` is the same on every repetition.
+
+    Some services tell about a refund by repeating what they say about the payment: then `refund` has it.
+    """
 
     callback_id: str
     event: str
     facts: PaymentFacts
+    refund: RefundFacts | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +215,10 @@ class PaymentChannel(Protocol):
         """
 
     def close_payment(self, payment_no: str, started_at: datetime) -> CloseResult:
-        """Make sure that nobody can pay any more, or learn that somebody has."""
+        """Make sure that nobody can pay any more, or learn that somebody has.
+
+        `absent`: there is nothing to close yet, but a code that is out can be scanned until it expires.
+        """
 
     def refund(self, request: RefundRequest) -> RefundFacts:
         """Ask for a refund by the original route; safe to repeat with the same number."""
@@ -224,6 +231,41 @@ class PaymentChannel(Protocol):
 
     def parse_refund_callback(self, headers: CallbackHeaders, body: bytes, now: datetime) -> RefundCallback:
         """Verify and open a callback without any connection; raises CallbackInvalid."""
+
+
+@dataclass(frozen=True, slots=True)
+class BillEntry:
+    """One line of a service's daily bill; amounts are positive, a fee that came back is negative."""
+
+    kind: Literal["payment", "refund"]
+    payment_no: str
+    refund_no: str | None
+    transaction_no: str
+    amount_fen: int
+    fee_fen: int
+    settled_at: datetime
+
+
+class Bills(Protocol):
+    """A service that tells what it settled on a day."""
+
+    def download_bill(self, bill_on: date) -> list[BillEntry]:
+        """Return the entries of a past day of China's calendar; none for a day without any.
+
+        Raises GatewayRefused for a bill that is not ready or too old, GatewayUnavailable for one that cannot
+        be had or read.
+        """
+
+
+class Logins(Protocol):
+    """A service that says who somebody is."""
+
+    def exchange_login_code(self, code: str) -> LoginIdentity:
+        """Turn a one-use code into an identity; may raise GatewayUnavailable or GatewayRefused."""
+
+
+class AlipayChannel(PaymentChannel, Logins, Bills, Protocol):
+    """Alipay is all of these at once."""
 
 
 @dataclass(frozen=True, slots=True)

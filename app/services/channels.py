@@ -16,7 +16,13 @@ from app import gateways
 from app.domain.actor import SYSTEM
 from app.domain.errors import InvalidField, NotFound, Unavailable
 from app.domain.states import PaymentChannel
-from app.gateways import DoorCredentials, MiniProgramCredentials, WeChatPayCredentials, ports
+from app.gateways import (
+    AlipayCredentials,
+    DoorCredentials,
+    MiniProgramCredentials,
+    WeChatPayCredentials,
+    ports,
+)
 from app.models import ChannelCredential
 from app.services import notifications
 from app.services.audit import record_change
@@ -24,19 +30,22 @@ from app.services.unit_of_work import session, transactional
 
 WECHAT = "wechat"
 WECHAT_PAY = "wechat_pay"
+ALIPAY = "alipay"
 DOORS = "ttlock"
 # Services that a shop can do without: their part of a file of credentials may be missing.
-OPTIONAL = (DOORS,)
+OPTIONAL = (ALIPAY, DOORS)
 
 # What is kept in clear and what is kept encrypted, for each service.
 SETTINGS = {
     WECHAT: ("app_id",),
     WECHAT_PAY: ("mchid", "app_id", "merchant_serial_no", "public_key_id", "public_key"),
+    ALIPAY: ("app_id", "seller_id", "alipay_public_key"),
     DOORS: ("client_id", "username"),
 }
 SECRETS = {
     WECHAT: ("app_secret",),
     WECHAT_PAY: ("merchant_private_key", "api_v3_key"),
+    ALIPAY: ("app_private_key",),
     DOORS: ("client_secret", "password_md5"),
 }
 
@@ -112,6 +121,19 @@ def wechat_pay() -> ports.PaymentChannel:
         raise Unavailable(_l("The payment service is not set up correctly.")) from refusal
 
 
+def alipay() -> ports.AlipayChannel:
+    """Return Alipay; raises Unavailable when it is not set up, switched off or its keys are unusable."""
+    try:
+        return gateways.alipay(AlipayCredentials(**_credentials(ALIPAY)))
+    except ports.GatewayRefused as refusal:
+        raise Unavailable(_l("The payment service is not set up correctly.")) from refusal
+
+
+def alipay_app_id() -> str:
+    """Return the id of our application at Alipay; raises as `wechat_app_id` does."""
+    return str(_row(ALIPAY).settings["app_id"])
+
+
 # By their names in the addresses of callbacks. What opens them is looked up when it is needed.
 _SERVICES: dict[str, _Service] = {
     "wechat": _Service(
@@ -121,19 +143,54 @@ _SERVICES: dict[str, _Service] = {
         app="app_id",
         payers=lambda: (WECHAT, wechat_app_id()),
     ),
+    "alipay": _Service(
+        ALIPAY,
+        lambda: alipay(),  # noqa: PLW0108
+        merchant="seller_id",
+        app="app_id",
+        payers=lambda: (ALIPAY, alipay_app_id()),
+    ),
 }
 _ROUTES: dict[PaymentChannel, _Route] = {
     PaymentChannel.WECHAT_JSAPI: _Route("wechat", "jsapi"),
     PaymentChannel.WECHAT_NATIVE: _Route("wechat", "native"),
+    PaymentChannel.ALIPAY: _Route("alipay", "jsapi"),
+    PaymentChannel.ALIPAY_QR: _Route("alipay", "native"),
 }
 
 
 def find_channel(name: str) -> PaymentChannel:
-    """Return the way of paying through an online service; raises InvalidField for any other name."""
+    """Return the way of paying through an online service; raises InvalidField for one that is not offered."""
     for channel in _ROUTES:
-        if channel.value == name:
+        if channel.value == name and _is_offered(channel):
             return channel
     raise InvalidField.of("channel", _l("This way of paying is not offered."))
+
+
+def code_channels() -> list[PaymentChannel]:
+    """Return the ways of paying by a code that is scanned from a screen, as far as they are set up."""
+    return [channel for channel, route in _ROUTES.items() if route.kind == "native" and _is_offered(channel)]
+
+
+def _is_offered(channel: PaymentChannel) -> bool:
+    name = _SERVICES[_ROUTES[channel].service].credentials
+    # What every shop needs is missing by mistake, and says so when it is used.
+    return name not in OPTIONAL or is_set_up(name)
+
+
+def is_set_up(name: str) -> bool:
+    """Tell whether a service has credentials and is switched on."""
+    row = _find(name)
+    return row is not None and row.is_enabled
+
+
+def login_service(name: str) -> tuple[ports.Logins, str]:
+    """Return what exchanges the codes of a login, and the app they are for; raises InvalidField."""
+    if name == WECHAT:
+        return mini_program(), wechat_app_id()
+    if name == ALIPAY and is_set_up(ALIPAY):
+        return alipay(), alipay_app_id()
+    raise InvalidField.of("channel", _l("This way of logging in is not offered."))
 
 
 def _route(channel: PaymentChannel) -> _Route:
@@ -153,8 +210,9 @@ def payment_kind(channel: PaymentChannel) -> ports.PaymentKind:
 
 
 def callback_channel(name: str) -> ports.PaymentChannel:
-    """Return the service that sends callbacks under this name; raises NotFound for any other name."""
-    if name not in _SERVICES:
+    """Return the service that sends callbacks under this name; raises NotFound for one that is not set up."""
+    service = _SERVICES.get(name)
+    if service is None or (service.credentials in OPTIONAL and _find(service.credentials) is None):
         raise NotFound()
     return _SERVICES[name].open()
 
@@ -192,7 +250,8 @@ def _find(channel: str) -> ChannelCredential | None:
 def register_credentials(path: Path, *, now: datetime) -> None:
     """Store the credentials of a file `{"wechat": {…}, "wechat_pay": {…}}`; the same again changes nothing.
 
-    Raises InvalidField when the file cannot be read or lacks something.
+    Further services may stand beside these two. Raises InvalidField when the file cannot be read or lacks
+    something.
     """
     found = _read(path)
     for channel in (WECHAT, WECHAT_PAY, *(name for name in OPTIONAL if name in found)):

@@ -23,7 +23,7 @@ from app.services.unit_of_work import change_rows, savepoint_scope, session, tra
 log = logging.getLogger(__name__)
 
 # What the platform says of a code that is wrong, used or too old, and of a person it distrusts.
-_CODE_REFUSED = {"40029", "40163"}
+_CODE_REFUSED = {"40029", "40163", "isv.code-invalid"}
 _PERSON_REFUSED = {"40226"}
 _PROFILE_FIELDS = ("nickname", "avatar_url", "language")
 
@@ -47,13 +47,12 @@ def log_in(channel: str, code: str, *, now: datetime) -> dict[str, Any]:
     Somebody who was never here before becomes a customer. Raises InvalidField for a bad code or a login
     service that is not set up, Forbidden for a disabled customer, Unavailable when the service is silent.
     """
-    if channel != "wechat":
-        raise InvalidField.of("channel", _l("This way of logging in is not offered."))
+    service, app_id = channels.login_service(channel)
     try:
-        openid = channels.mini_program().exchange_login_code(code).openid
+        openid = service.exchange_login_code(code).openid
     except (GatewayRefused, GatewayUnavailable) as error:
         raise _refusal_of(error) from error
-    identity = _Identity("wechat", channels.wechat_app_id(), openid)
+    identity = _Identity(channel, app_id, openid)
     customer, pair = _open_session(identity, now=now)
     return {
         "access_token": pair.access_token,

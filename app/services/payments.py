@@ -26,6 +26,7 @@ from app.gateways.ports import (
     CallbackInvalid,
     GatewayRefused,
     GatewayUnavailable,
+    PaymentCallback,
     PaymentFacts,
     PaymentRequest,
 )
@@ -46,6 +47,8 @@ log = logging.getLogger(__name__)
 QUERY_AFTER_SECONDS = (15, 30, 60, 90)
 # A provider that cannot be reached holds a room at most this long beyond its hold.
 CLOSE_GRACE = timedelta(minutes=2)
+# How long after its expiry a code is asked about that nobody had scanned when its payment was closed.
+CODE_GRACE = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class _Attempt:
     """A saved payment and what the service needs to know about it."""
 
     id: int
+    is_new: bool
     request: PaymentRequest
 
 
@@ -72,22 +76,26 @@ def start_payment(no: str, *, channel: str, actor: Actor, now: datetime) -> dict
         raise Unavailable(_l("The payment service does not answer. Please try again.")) from error
     except GatewayRefused as refusal:
         log.warning("payment %s refused: %s", attempt.request.payment_no, refusal.code)
-        raise _refusal(attempt.id, now=now) from refusal
+        raise _refusal(attempt, now=now) from refusal
     return {"payment_no": attempt.request.payment_no, "channel": kind.value, "params": params}
 
 
-def _refusal(payment_id: int, *, now: datetime) -> DomainError:
+def _refusal(attempt: _Attempt, *, now: datetime) -> DomainError:
     """Settle an attempt that the service refused and return what its payer is told.
 
     Most often the money has come, or somebody has closed the payment, and the news are still on their way.
     """
     try:
-        status = settle_by_query(payment_id, now=now)
-    except (GatewayUnavailable, GatewayRefused, Unavailable, CallbackRefused):
-        status = ""
-    if status in ("succeeded", "closed"):
-        return InvalidTransition(data={"event": "pay", "status": status})
-    _settle_refused(payment_id, now=now)
+        status = settle_by_query(attempt.id, now=now)
+        if status in ("succeeded", "closed"):
+            return InvalidTransition(data={"event": "pay", "status": status})
+        if not attempt.is_new:
+            # It was accepted once and may still be paid; the next one begins under another number.
+            close_payment(attempt.id, now=now)
+    except (GatewayUnavailable, GatewayRefused, Unavailable, CallbackRefused) as error:
+        log.warning("payment %s is not settled: %s", attempt.request.payment_no, error)
+    if attempt.is_new:
+        _settle_refused(attempt.id, now=now)
     return Unavailable(_l("The payment service refused. Please try again."))
 
 
@@ -107,9 +115,10 @@ def _save_attempt(no: str, channel: PaymentChannel, *, actor: Actor, now: dateti
     if payment is not None and not _fits(payment, due, now):
         # What is owed changed a moment ago; the next try closes this attempt first.
         raise InvalidTransition(data={"event": "pay", "status": str(order.status)})
+    is_new = payment is None
     if payment is None:
         payment = _new_payment(order, channel, due, now)
-    return _Attempt(payment.id, _request_of(payment, order))
+    return _Attempt(payment.id, is_new, _request_of(payment, order))
 
 
 def _close_misfits(order_id: int, channel: PaymentChannel, *, now: datetime) -> None:
@@ -230,17 +239,19 @@ def receive_callback(channel: str, *, headers: CallbackHeaders, body: bytes, now
         callback = gateway.parse_payment_callback(headers, body, now)
     except CallbackInvalid as invalid:
         raise CallbackRefused(invalid.reason) from invalid
-    apply_callback(channel, callback.callback_id, callback.event, callback.facts, body.decode(), now=now)
+    apply_callback(channel, callback, body.decode(), now=now)
 
 
 @transactional
-def apply_callback(
-    channel: str, callback_id: str, event: str, facts: PaymentFacts, body: str, *, now: datetime
-) -> None:
+def apply_callback(channel: str, callback: PaymentCallback, body: str, *, now: datetime) -> None:
     """Store a verified callback and apply it in one transaction without any remote call."""
-    is_new = keep_callback(channel, callback_id, event, facts.payment_no, body, now=now)
-    if is_new and facts.status == "succeeded":
+    facts = callback.facts
+    if not keep_callback(channel, callback.callback_id, callback.event, facts.payment_no, body, now=now):
+        return
+    if facts.status == "succeeded":
         apply_success(facts, now=now)
+    if callback.refund is not None and refunds.is_ours(callback.refund.refund_no):
+        refunds.apply_facts(callback.refund, now=now)
 
 
 def apply_success(facts: PaymentFacts, *, now: datetime) -> None:
@@ -325,7 +336,11 @@ def query_silent_payments(*, now: datetime, limit: int = 100) -> int:
     """Ask the service about payments that stay silent and return how many were settled or closed."""
     due = session().execute(
         select(Payment.id, Payment.order_id)
-        .where(Payment.status == PaymentStatus.PENDING, Payment.next_query_at <= now)
+        .where(
+            # Closed ones are those whose code could still be scanned.
+            Payment.status.in_((PaymentStatus.PENDING, PaymentStatus.CLOSED)),
+            Payment.next_query_at <= now,
+        )
         .order_by(Payment.next_query_at)
         .limit(limit)
     )
@@ -355,8 +370,7 @@ def _query_one(payment_id: int, order_id: int, *, now: datetime) -> bool:
 @transactional
 def _plan_next_query(payment_id: int, *, now: datetime) -> None:
     payment = _lock_payment(payment_id)
-    if payment.status is not PaymentStatus.PENDING:
-        payment.next_query_at = None
+    if payment.next_query_at is None or payment.next_query_at > now:
         return
     payment.query_count += 1
     step = min(payment.query_count, len(QUERY_AFTER_SECONDS) - 1)
@@ -424,17 +438,20 @@ def close_payment(payment_id: int, *, now: datetime) -> bool:
     payment = session().get(Payment, payment_id, populate_existing=True)
     assert payment is not None
     gateway = channels.payment_channel(payment.channel)
-    if gateway.close_payment(payment.payment_no, payment.created_at) == "already_paid":
+    result = gateway.close_payment(payment.payment_no, payment.created_at)
+    if result == "already_paid":
         settle_by_query(payment_id, now=now)
         return False
-    _apply_closed(payment_id, now=now)
+    _apply_closed(payment_id, is_certain=result == "closed", now=now)
     return True
 
 
 @transactional
-def _apply_closed(payment_id: int, *, now: datetime) -> None:
+def _apply_closed(payment_id: int, *, is_certain: bool, now: datetime) -> None:
     payment = _lock_payment(payment_id)
     if payment.status is PaymentStatus.PENDING:
         payment.status = PaymentStatus.CLOSED
         payment.closed_at = now
-        payment.next_query_at = None
+    if payment.status is PaymentStatus.CLOSED:
+        look_at = payment.expires_at + CODE_GRACE
+        payment.next_query_at = None if is_certain or look_at <= now else look_at

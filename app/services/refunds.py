@@ -240,16 +240,27 @@ def _apply_callback(
         apply_facts(facts, now=now)
 
 
+def is_ours(refund_no: str) -> bool:
+    """Tell whether we asked for a refund; others were made at the service by hand."""
+    return session().scalar(select(Refund.id).where(Refund.refund_no == refund_no)) is not None
+
+
 @transactional
 def apply_facts(facts: RefundFacts, *, now: datetime) -> None:
     """Apply what the service says about a refund, once; raises CallbackRefused when it does not fit."""
     found = (
         session()
-        .execute(select(Refund.id, Refund.order_id).where(Refund.refund_no == facts.refund_no))
+        .execute(
+            select(Refund.id, Refund.order_id, Payment.payment_no)
+            .join(Payment, Payment.id == Refund.payment_id)
+            .where(Refund.refund_no == facts.refund_no)
+        )
         .one_or_none()
     )
     if found is None:
         raise CallbackRefused("unknown_refund")
+    if facts.payment_no not in (None, found.payment_no):
+        raise CallbackRefused("payment_mismatch")
     order = lock_order(found.order_id)
     refund = lock_refund(found.id)
     if facts.amount_fen is not None and facts.amount_fen != refund.amount_fen:

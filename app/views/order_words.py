@@ -13,6 +13,7 @@ from app.domain.errors import InvalidField
 from app.domain.events import event_label, reason_label
 from app.domain.money import format_fen
 from app.domain.pricing import LineKind
+from app.domain.states import PaymentChannel
 from app.views.answers import in_fen
 from app.views.kit.values import InvalidText, format_instant, parse_yuan, to_local
 from app.views.messages import event_text
@@ -43,7 +44,17 @@ ACTION_ICONS = {
 OWN_FORMS = frozenset({"refuse", "cancel", "adjust", "drop_change"})
 # These lead to a page that shows first what they would cost.
 PAGES = {"move": "OrderView.move", "add_minutes": "OrderView.extend"}
+# What guests scan a code with.
+SCANNERS: dict[PaymentChannel, Any] = {
+    PaymentChannel.WECHAT_NATIVE: _l("WeChat"),
+    PaymentChannel.ALIPAY_QR: _l("Alipay"),
+}
 ALARMING = frozenset({"pay_failed", "refund_abnormal", "door_failed", "refuse"})
+
+
+def code_names(channels: list[PaymentChannel]) -> dict[str, Any]:
+    """Return the ways of paying by a code with what guests scan it with."""
+    return {channel.value: SCANNERS[channel] for channel in channels if channel in SCANNERS}
 
 
 def question_of(name: str, order: dict[str, Any]) -> str:

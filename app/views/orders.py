@@ -17,7 +17,7 @@ from app.domain.events import reason_label
 from app.domain.slots import Span
 from app.domain.states import OrderStatus
 from app.models import Order, Payment, Refund
-from app.services import extensions, room_moves, staff_orders, stay_previews
+from app.services import channels, extensions, room_moves, staff_orders, stay_previews
 from app.views import order_words as words
 from app.views.answers import (
     json_answer,
@@ -143,7 +143,15 @@ class OrderView(LedgerView):
         address = answer["params"].get("code_url", "")
         picture = segno.make(address, error="m").svg_inline(scale=6, border=2) if address else ""
         order = staff_orders.get_order_page(no, actor=current_actor(), now=utc_now())
-        return self.render_template("pages/collect.html", order=order, payment=answer, picture=picture)
+        codes = words.code_names(channels.code_channels())
+        return self.render_template(
+            "pages/collect.html",
+            order=order,
+            payment=answer,
+            picture=picture,
+            scanner=codes.pop(answer["channel"], ""),
+            others=codes,
+        )
 
     @expose("/<string:no>/move", methods=["GET"])
     @has_access
