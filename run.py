@@ -49,9 +49,7 @@ BANNER = """
 {extra}  日志   Logs           {logs}
   停止   Stop           Ctrl+C
 """
-SANDBOX_LINE = (
-    "  沙箱   Sandbox        {sandbox}/  (模拟微信与支付服务 · simulated WeChat and payment services)\n"
-)
+SANDBOX_LINE = "  沙箱   Sandbox        {sandbox}/  (模拟微信与支付 · simulated WeChat and payments)\n"
 DEMO_LINES = "  演示账号 Demo accounts  {accounts}\n  密码   Password       {password}\n"
 
 

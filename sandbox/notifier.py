@@ -204,13 +204,18 @@ class Notifier:
             return 0, False
         return response.status_code, callback_format.is_accepted(response.status_code, answer)
 
-    def post_raw(self, url: str, body: bytes, headers: dict[str, str]) -> Delivery:
+    def post_raw(
+        self,
+        url: str,
+        body: bytes,
+        headers: dict[str, str],
+        is_accepted: Callable[[int, bytes], bool] = lambda status, _: 200 <= status < 300,
+    ) -> Delivery:
         """Send a body that is no notification, once and without retries; for signature probes."""
         if not is_this_machine(url):
             return NOT_SENT
-        accept_2xx = CallbackFormat("", lambda _: {}, lambda status, _: 200 <= status < 300)
-        status, is_accepted = self._call(url, body, headers, accept_2xx)
-        return Delivery(is_accepted, status, "delivered" if is_accepted else "refused")
+        status, is_taken = self._call(url, body, headers, CallbackFormat("", lambda _: {}, is_accepted))
+        return Delivery(is_taken, status, "delivered" if is_taken else "refused")
 
     def _save(self, notification: Notification) -> None:
         self._store.put("notification", notification.key, asdict(notification))

@@ -14,7 +14,13 @@ from typing import Any
 import pytest
 import requests
 
-from app.gateways import DoorCredentials, MiniProgramCredentials, WeChatPayCredentials
+from app.gateways import (
+    AlipayCredentials,
+    DoorCredentials,
+    MiniProgramCredentials,
+    WeChatPayCredentials,
+)
+from app.gateways.alipay import AlipayGateway
 from app.gateways.ttlock import TTLockRoomControl
 from app.gateways.wechat import WeChatMiniProgram
 from app.gateways.wechat_pay import WeChatPayChannel
@@ -105,6 +111,17 @@ class Sandbox:
         credentials = WeChatPayCredentials(**self.credentials["wechat_pay"] | changes)
         return WeChatPayChannel(credentials, base_url=self.url, timeout_seconds=timeout_seconds)
 
+    def alipay(self, timeout_seconds: float = TIMEOUT_SECONDS, **changes: str) -> AlipayGateway:
+        """Return the Alipay gateway that speaks with this sandbox, some credentials changed."""
+        credentials = AlipayCredentials(**self.credentials["alipay"] | changes)
+        return AlipayGateway(
+            credentials, gateway_url=f"{self.url}/gateway.do", timeout_seconds=timeout_seconds
+        )
+
+    def shown(self, kind: str, number: str) -> Any:
+        """Return what the sandbox knows of one of Alipay's payments or refunds."""
+        return requests.get(f"{self.url}/_control/{kind}/alipay/{number}", timeout=10).json()
+
     def doors(self, timeout_seconds: float = TIMEOUT_SECONDS, **changes: str) -> TTLockRoomControl:
         """Return the control of doors that speaks with this sandbox, some credentials changed."""
         credentials = DoorCredentials(**self.credentials["ttlock"] | changes)
@@ -144,7 +161,8 @@ def sandbox_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbo
 def sandbox(sandbox_process: Sandbox) -> Iterator[Sandbox]:
     """The sandbox with nothing in it; refunds are settled by nobody but the test."""
     sandbox_process.reset()
-    sandbox_process.control("/settings", {"refund_delay_seconds": -1, "wechat_pay_key_mode": "public_key"})
+    settings = {"refund_delay_seconds": -1, "notify_scale": 0.1, "wechat_pay_key_mode": "public_key"}
+    sandbox_process.control("/settings", settings)
     yield sandbox_process
 
 

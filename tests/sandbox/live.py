@@ -58,8 +58,8 @@ class Live:
         assert response.ok, f"{path}: {response.status_code} {response.text}"
         return response.json() if response.content else None
 
-    def shown(self, kind: str, number: str) -> Any:
-        return self.get(f"/_control/{kind}/wechat/{number}").json()
+    def shown(self, kind: str, number: str, channel: str = "wechat") -> Any:
+        return self.get(f"/_control/{kind}/{channel}/{number}").json()
 
     def outbox(self) -> list[dict[str, Any]]:
         return self.get("/_control/outbox").json()["items"]
@@ -108,10 +108,11 @@ class Received:
 
 @dataclass
 class Merchant:
-    """A callback address; it answers `statuses` in turn, then 204."""
+    """A callback address; it answers `statuses` in turn, then 204, or 200 where it has a `word` to say."""
 
     url: str = ""
     statuses: list[int] = field(default_factory=list)
+    word: bytes = b""
     received: list[Received] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -119,7 +120,8 @@ class Merchant:
         with self.changed:
             self.received.append(callback)
             self.changed.notify_all()
-            return self.statuses.pop(0) if self.statuses else 204
+            usual = 200 if self.word else 204
+            return self.statuses.pop(0) if self.statuses else usual
 
     def wait_for(self, count: int) -> list[Received]:
         """Return the callbacks once there are at least *count*."""
@@ -139,8 +141,10 @@ class MerchantHandler(BaseHTTPRequestHandler):
         self.send_response(status)
         if status == 302:
             self.send_header("Location", self.merchant.url + "/elsewhere")
-        self.send_header("Content-Length", "0")
+        word = self.merchant.word if status == 200 else b""
+        self.send_header("Content-Length", str(len(word)))
         self.end_headers()
+        self.wfile.write(word)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""

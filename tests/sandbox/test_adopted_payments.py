@@ -140,7 +140,7 @@ def test_bodies_that_are_refused(live: Live, body: object, status: int) -> None:
 
 
 def test_unknown_channel_is_refused(live: Live) -> None:
-    response = live.post("/_control/payments/alipay/adopt", {"payments": [payment(live)]})
+    response = live.post("/_control/payments/paypal/adopt", {"payments": [payment(live)]})
 
     assert (response.status_code, response.json()["code"]) == (422, "invalid_field")
     assert live.sandbox.store.count("payment") == 0

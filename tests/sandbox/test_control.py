@@ -15,8 +15,8 @@ from tests.sandbox.shop import Shop
 def test_health_names_channels_and_targets(live: Live) -> None:
     health = live.get("/_control/health").json()
 
-    assert health["status"] == "ok" and health["channels"] == ["wechat"]
-    assert {"wechat_login", "wechat_message", "wechat_pay"} <= set(health["targets"])
+    assert health["status"] == "ok" and health["channels"] == ["alipay", "wechat"]
+    assert {"wechat_login", "wechat_message", "wechat_pay", "alipay"} <= set(health["targets"])
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_health_names_channels_and_targets(live: Live) -> None:
         ("/payments/wechat/P-unknown/probe", 404, "not_found"),
         ("/refunds/wechat/R-unknown/succeed", 404, "not_found"),
         ("/refunds/wechat/R-unknown/abnormal", 404, "not_found"),
-        ("/payments/alipay/P-unknown/succeed", 422, "invalid_field"),
+        ("/payments/paypal/P-unknown/succeed", 422, "invalid_field"),
         ("/payments/wechat/P-unknown/explode", 404, "not_found"),
         ("/health", 405, "method_not_allowed"),
     ],

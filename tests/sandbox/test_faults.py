@@ -115,7 +115,7 @@ def test_login_and_messages_fail_apart(live: Live, wechat: LoopbackClient) -> No
 @pytest.mark.parametrize(
     ("label", "body", "field"),
     [
-        ("unknown target", {"target": "alipay", "mode": "error"}, "target"),
+        ("unknown target", {"target": "paypal", "mode": "error"}, "target"),
         ("no target", {"mode": "error"}, "target"),
         ("unknown mode", {"target": "wechat_pay", "mode": "explode"}, "mode"),
         ("no callbacks there", {"target": "wechat_login", "mode": "drop_callback"}, "mode"),
