@@ -27,6 +27,7 @@ ACCEPTED = {"wechat": ("", 204), "alipay": ("success", 200), "unionpay": ("ok", 
 # What a service wants to read instead of the document of the others when a callback is not accepted.
 REFUSED = {"alipay": "fail"}
 ACCEPTED_TEXT = "`success` for Alipay, any text for UnionPay"
+REFUSED_TEXT = "Forged, altered, replayed or unknown; Alipay gets the text `fail` instead"
 
 
 class CallbackFailureSchema(AnswerSchema):
@@ -40,7 +41,7 @@ class CallbackFailureSchema(AnswerSchema):
     "POST", f"/payments/{CHANNEL}/notify", status=204, access=Access.PUBLIC, codes=["not_found"]
 )
 @blueprint.alt_response(200, schema={"type": "string"}, content_type="text/plain", description=ACCEPTED_TEXT)
-@blueprint.alt_response(400, schema=CallbackFailureSchema, description="Forged, altered, replayed or unknown")
+@blueprint.alt_response(400, schema=CallbackFailureSchema, description=REFUSED_TEXT)
 def receive_payment(channel: str) -> Response:
     """Take what a payment service says about a payment: the word that it waits for, or FAIL."""
     return _answered(channel, payments.receive_callback)
@@ -50,7 +51,7 @@ def receive_payment(channel: str) -> Response:
     "POST", f"/refunds/{CHANNEL}/notify", status=204, access=Access.PUBLIC, codes=["not_found"]
 )
 @blueprint.alt_response(200, schema={"type": "string"}, content_type="text/plain", description=ACCEPTED_TEXT)
-@blueprint.alt_response(400, schema=CallbackFailureSchema, description="Forged, altered, replayed or unknown")
+@blueprint.alt_response(400, schema=CallbackFailureSchema, description=REFUSED_TEXT)
 def receive_refund(channel: str) -> Response:
     """Take what a payment service says about a refund: the word that it waits for, or FAIL."""
     return _answered(channel, refunds.receive_callback)

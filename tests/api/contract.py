@@ -47,7 +47,9 @@ def check_answer(app: Flask, answer: TestResponse) -> None:
     if answer.status_code >= 400 and "code" in (answer.json or {}) and "/notify" not in answer.request.path:
         assert f"`{answer.json['code']}`" in documented["description"]
     schema = documented.get("content", {}).get(answer.mimetype, {}).get("schema")
-    if schema is not None:
+    if schema is not None and answer.mimetype.startswith("text/"):
+        Draft202012Validator(schema).validate(answer.get_data(True))
+    elif schema is not None:
         is_list = schema.get("type") == "array"
         reference = (schema["items"] if is_list else schema)["$ref"]
         _validator(app, reference, is_list).validate(answer.json)
