@@ -12,6 +12,7 @@ from flask import Flask
 
 from app.services import channels, queue
 from tests import factories, servers
+from tests.services.alipay_till import alipay_live, alipay_merchant, alipay_sandbox, till  # noqa: F401
 from tests.services.counter import PayService, register_service
 from tests.services.shop import Shop
 

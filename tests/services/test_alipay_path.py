@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from flask import Flask
 
-from app import gateways
-from app.domain.clock import utc_now
 from app.domain.errors import InvalidTransition
-from app.domain.slots import floor_minute
 from app.domain.states import OrderStatus, PaymentChannel, PaymentStatus, RefundStatus
 from app.extensions import db
 from app.models import CustomerIdentity, Payment, PaymentCallback, Refund
@@ -23,127 +16,9 @@ from app.services import cancellations, channels, clockwork, customers, payments
 from app.services.callbacks import CallbackRefused
 from app.services.unit_of_work import run_in_transaction
 from sandbox.alipay_rules import refused as alipay_refuses
-from tests.gateways.alipay_service import CHINA
-from tests.sandbox.live import OPENID, Live, Merchant, Received, start_live, start_merchant
+from tests.sandbox.live import OPENID, Received
+from tests.services.alipay_till import APP, CODE, Till
 from tests.services.counter import callback_of, refused, unchanged
-from tests.services.shop import Shop
-
-BUYER = "2088102169481075"
-APP, CODE = PaymentChannel.ALIPAY, PaymentChannel.ALIPAY_QR
-
-
-@pytest.fixture(scope="module")
-def running_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    live = start_live(tmp_path_factory.mktemp("sandbox"))
-    yield live
-    live.stop()
-
-
-@pytest.fixture
-def live(running_sandbox: Live) -> Live:
-    running_sandbox.reset()
-    return running_sandbox
-
-
-@pytest.fixture
-def merchant() -> Iterator[Merchant]:
-    merchant, stop = start_merchant()
-    merchant.word = b"success"
-    yield merchant
-    stop()
-
-
-@dataclass
-class Till:
-    """A shop that Alipay pays through the sandbox; its notices arrive at the merchant, unread."""
-
-    shop: Shop
-    live: Live
-    merchant: Merchant
-
-    def start(self, no: str, channel: PaymentChannel = APP, *, at: datetime | None = None) -> str:
-        """Begin to pay and return the payment's number."""
-        now = at or self.shop.now
-        started = payments.start_payment(no, channel=channel.value, actor=self.shop.guest, now=now)
-        return str(started["payment_no"])
-
-    def succeed(self, payment_no: str) -> None:
-        """The customer pays."""
-        self.live.control(f"/payments/alipay/{payment_no}/succeed")
-
-    def fault(self, mode: str, **more: Any) -> None:
-        self.live.control("/faults", {"target": "alipay", "mode": mode, "count": 1} | more)
-
-    def receive(self, number: int = 1) -> Received:
-        """Return the notice number *number* once it has arrived."""
-        return self.merchant.wait_for(number)[number - 1]
-
-    def read(self, notice: Received, *, body: bytes | None = None, late: timedelta = timedelta(0)) -> None:
-        """Hand a notice to the service that its path names."""
-        stamp = parse_qs(notice.body.decode())["notify_time"][0]
-        sent_at = datetime.fromisoformat(stamp).replace(tzinfo=CHINA).astimezone(UTC)
-        service = refunds if "/refunds/" in notice.path else payments
-        service.receive_callback(
-            "alipay", headers=notice.headers, body=body or notice.body, now=sent_at + late
-        )
-
-    def pay(self, no: str, channel: PaymentChannel = APP) -> str:
-        """Pay an order, notice included."""
-        payment_no = self.start(no, channel)
-        arrived = len(self.merchant.received)
-        self.succeed(payment_no)
-        self.read(self.receive(arrived + 1))
-        return payment_no
-
-    def refund(self) -> Refund:
-        (refund,) = self.shop.rows(Refund)
-        assert isinstance(refund, Refund)
-        return refund
-
-
-@pytest.fixture
-def till(
-    make_shop: Callable[..., Shop], app: Flask, live: Live, merchant: Merchant, tmp_path: Path
-) -> Iterator[Till]:
-    shop = make_shop(start_step_minutes=1)
-    # The service compares expiry and age with its own clock, so these tests live at the real time.
-    shop.now = floor_minute(utc_now())
-    channels.register_sandbox_credentials(live.sandbox.settings.data_dir / "credentials.json", now=shop.now)
-    db.session.add(
-        CustomerIdentity(
-            customer_id=shop.customer.id,
-            channel="alipay",
-            app_id=live.credentials["alipay"]["app_id"],
-            subject=BUYER,
-        )
-    )
-    db.session.commit()
-    before = gateways._configured.settings
-    assert before is not None
-    alipay_url = f"{live.url}/gateway.do"
-    gateways.configure(
-        gateways.GatewaySettings(live.url, live.url, 5, tmp_path, is_production=False, alipay_url=alipay_url)
-    )
-    channels.configure(notify_base_url=merchant.url.removesuffix("/notify"))
-    yield Till(shop, live, merchant)
-    gateways.configure(before)
-    channels.configure(notify_base_url=app.config["NOTIFY_BASE_URL"])
-
-
-def hurry(till: Till, seconds: float = 0.2) -> None:
-    """Let the product wait for Alipay no longer than *seconds* to connect, and thrice that to answer."""
-    settings = gateways._configured.settings
-    assert settings is not None
-    gateways.configure(
-        gateways.GatewaySettings(
-            till.live.url,
-            till.live.url,
-            seconds,
-            settings.media_dir,
-            is_production=False,
-            alipay_url=settings.alipay_url,
-        )
-    )
 
 
 @pytest.mark.parametrize("channel", [APP, CODE])
@@ -496,87 +371,6 @@ def test_code_that_is_refused_the_second_time_is_replaced_and_watched(
     till.read(till.receive())
     till.read(till.receive(2))
     assert (shop.status(no), till.refund().payment_id) == (OrderStatus.AWAITING_USE, watched.id)
-
-
-# What a fault at each call may leave behind: at most one attempt, one credit, one refund.
-FAULTS = [
-    pytest.param({"mode": "error"}, id="error"),
-    pytest.param({"mode": "error", "after_commit": True}, id="error after the work"),
-    pytest.param({"mode": "error", "status": 502}, id="proxy error"),
-    pytest.param({"mode": "timeout_after_commit"}, id="time-out after the work"),
-    # Last and short, because a request that is still asleep takes the fault of the next test.
-    pytest.param({"mode": "latency", "seconds": 0.9}, id="latency"),
-]
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("channel", [APP, CODE])
-def test_fault_while_a_payment_begins_costs_another_tap(
-    till: Till, channel: PaymentChannel, fault: dict[str, Any]
-) -> None:
-    shop = till.shop
-    no = shop.book(3, 2)
-    hurry(till)
-    till.fault(**fault)
-    with refused("unavailable", except_tables=("payments",)):
-        till.start(no, channel)
-
-    payment_no = till.pay(no, channel)
-
-    assert [row.payment_no for row in shop.rows(Payment)] == [payment_no]
-    assert (shop.order(no).paid_fen, shop.status(no)) == (12000, OrderStatus.AWAITING_USE)
-
-
-@pytest.mark.parametrize("is_paid", [True, False])
-@pytest.mark.parametrize("fault", FAULTS)
-def test_fault_while_a_hold_ends_neither_loses_money_nor_the_room(
-    till: Till, fault: dict[str, Any], is_paid: bool
-) -> None:
-    shop = till.shop
-    no = shop.book(3, 2)
-    payment_no = till.start(no)
-    till.fault("drop_callback")
-    if is_paid:
-        till.succeed(payment_no)
-    hurry(till)
-    till.fault(**fault | {"operation": "close"})
-
-    assert clockwork.expire_holds(now=shop.at(minutes=15)) == 0
-    clockwork.expire_holds(now=shop.at(minutes=16))
-
-    expected = (
-        (OrderStatus.AWAITING_USE, PaymentStatus.SUCCEEDED, 12000)
-        if is_paid
-        else (OrderStatus.CANCELLED, PaymentStatus.CLOSED, 0)
-    )
-    assert (shop.status(no), shop.payment(payment_no).status, shop.order(no).paid_fen) == expected
-    assert shop.rows(Refund) == []
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("operation", ["refund", "refund_query"])
-def test_fault_while_a_refund_is_asked_for_is_mended_under_its_number(
-    till: Till, operation: str, fault: dict[str, Any]
-) -> None:
-    shop = till.shop
-    no = shop.book(3, 2)
-    till.pay(no)
-    cancellations.cancel_order(no, actor=shop.guest, now=shop.now)
-    hurry(till)
-    till.fault(**fault | {"operation": operation})
-    number = till.refund().refund_no
-
-    refunds.send_refund(till.refund().id, now=shop.now)
-    assert till.refund().status is RefundStatus.CREATED
-    refunds.settle_refunds(now=shop.at(minutes=1))
-    assert till.refund().status is RefundStatus.PROCESSING
-    till.live.control(f"/refunds/alipay/{number}/succeed")
-    refunds.settle_refunds(now=shop.at(minutes=30))
-
-    assert (shop.status(no), till.refund().status) == (OrderStatus.REFUNDED, RefundStatus.SUCCEEDED)
-    (known,) = till.live.shown("payments", shop.rows(Payment)[0].payment_no, "alipay")["refunds"]
-    assert (known["out_refund_no"], known["refund"]) == (number, 12000)
-    assert shop.order(no).refunded_fen == 12000
 
 
 def test_refund_that_fails_is_work_for_people(till: Till) -> None:
