@@ -83,9 +83,9 @@ def make_price(store: Store, amount_fen: int = 6000, **values: Any) -> PriceRule
 
 def make_customer(**values: Any) -> Customer:
     """A customer with a WeChat identity."""
-    number = next(_numbers)
+    number, app_id = next(_numbers), values.pop("app_id", "wxtest")
     customer = _save(Customer(**({"nickname": f"Customer {number}", "created_at": NOW} | values)))
-    identity = {"channel": "wechat", "app_id": "wxtest", "subject": f"openid-{number}"}
+    identity = {"channel": "wechat", "app_id": app_id, "subject": f"openid-{number}"}
     _save(CustomerIdentity(customer_id=customer.id, **identity))
     return customer
 

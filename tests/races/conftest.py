@@ -11,7 +11,9 @@ import pytest
 
 from tests import servers
 from tests.races.clients import Racers, start_racers
-from tests.races.web import Site, serve
+from tests.races.fast_clock import FastClock, start_clock
+from tests.races.tally import Tally
+from tests.races.web import PayService, Site, serve, serve_payments
 from tests.services.conftest import fresh_url, jobs, make_shop, pay_service, shop
 
 __all__ = ["fresh_url", "jobs", "make_shop", "pay_service", "shop"]
@@ -26,40 +28,74 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.xdist_group("races"))
 
 
-@pytest.fixture(scope="package", params=["sqlite", "postgresql"])
+@pytest.fixture(scope="session")
+def race_clock() -> FastClock:
+    """The clock of everything that runs in a race over HTTP."""
+    return start_clock()
+
+
+@pytest.fixture(scope="session")
+def pay_sandbox(race_clock: FastClock, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PayService]:
+    """The payment service of all races over HTTP."""
+    with serve_payments(tmp_path_factory.mktemp("sandbox"), race_clock) as running:
+        yield running
+
+
+@pytest.fixture(scope="session", params=["sqlite", "postgresql"])
 def serve_anew(
-    request: pytest.FixtureRequest, redis_url: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest,
+    redis_url: str,
+    pay_sandbox: PayService,
+    race_clock: FastClock,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Serve]:
     """Start the product on a new database of each engine; arguments are those of `serve`."""
 
     @contextmanager
     def start(**values: Any) -> Iterator[Site]:
         folder = tmp_path_factory.mktemp("race")
-        with _database(request.param, folder) as url, serve(url, redis_url, folder, **values) as site:
+        with (
+            _database(request.param, folder) as url,
+            serve(url, redis_url, folder, pay_service=pay_sandbox, clock=race_clock, **values) as site,
+        ):
             yield site
 
     yield start
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def racers() -> Iterator[Racers]:
     """Eight processes for every race."""
     with start_racers() as started:
         yield started
 
 
-@pytest.fixture
-def report(request: pytest.FixtureRequest) -> Report:
-    """Show the figures of a race, also where output is captured; processes of a parallel run say nothing."""
+@pytest.fixture(scope="session")
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Write a line also where output is captured; processes of a parallel run say nothing."""
     plugins = request.config.pluginmanager
     terminal, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
 
-    def show(text: str) -> None:
+    def write(text: str) -> None:
         if terminal and capture:
             with capture.global_and_fixture_disabled():
-                terminal.write_line(f"\n{request.node.name}: {text}")
+                terminal.write_line(text)
 
-    return show
+    return write
+
+
+@pytest.fixture
+def report(request: pytest.FixtureRequest, say: Callable[[str], None]) -> Report:
+    """Show the figures of a race."""
+    return lambda text: say(f"\n{request.node.name}: {text}")
+
+
+@pytest.fixture(scope="session")
+def tally(say: Callable[[str], None]) -> Iterator[Tally]:
+    """Every race over HTTP, shown together at the end."""
+    counted = Tally()
+    yield counted
+    say("\n" + "\n".join(counted.lines()))
 
 
 @contextmanager
@@ -71,10 +107,17 @@ def _database(engine: str, folder: Path) -> Iterator[str]:
         yield url.replace("postgresql://", "postgresql+psycopg://")
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="session")
 def site(serve_anew: Serve) -> Iterator[Site]:
     """The product as it is, shared by all races over HTTP; each takes places of its own."""
     with serve_anew() as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def bare_site(serve_anew: Serve) -> Iterator[Site]:
+    """The product without its protection, shared by the controls."""
+    with serve_anew(is_protected=False) as running:
         yield running
 
 
