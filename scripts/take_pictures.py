@@ -30,6 +30,7 @@ SHOTS = {
     "stores": "/stores/list/",
     "room-form": "/rooms/edit/1",
     "orders": "/orders/list/",
+    "price-trial": "/price-trials/?room_id=1&start_at=2026-09-30+22:00&end_at=2026-10-01+06:00",
 }
 
 

@@ -22,6 +22,7 @@ LOST_BY: dict[str, Any] = {
     "package": _l("hourly rate, replaced by the package"),
     "below_hourly": _l("package with a lower priority than the hourly rate"),
 }
+WEEKEND = (5, 6)
 SOURCES: dict[str, Any] = {
     "store": _l("Own calendar of the store"),
     "chain": _l("Own calendar of the chain"),
@@ -165,9 +166,12 @@ def day_colour(kind: str) -> str:
     return CalendarKind.of(kind).colour
 
 
-def source_text(source: str) -> Any:
-    """Return who says what a day counts as."""
-    return SOURCES[source]
+def source_text(day: dict[str, Any]) -> str:
+    """Return who says what a day counts as, and whether it is worked in exchange for a holiday."""
+    is_exchanged = day["kind"] == "weekday" and day["on"].weekday() in WEEKEND
+    if day["source"] == "public" and is_exchanged:
+        return f"{SOURCES['public']} · {_('worked in exchange for a holiday')}"
+    return str(SOURCES[day["source"]])
 
 
 def line_label(kind: str) -> Any:

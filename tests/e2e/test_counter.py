@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import urllib.request
 
 import pytest
@@ -10,6 +11,17 @@ from playwright.sync_api import Page, expect
 from tests.e2e.conftest import LogIn, Product, check_width
 
 pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("browser")]
+
+
+def pay_by_code(product: Product, page: Page, amount: str) -> None:
+    """Show the code, let the guest pay at the service, and wait until the page has moved on by itself."""
+    page.locator(".next-actions form[action$='/take_payment'] button").first.click()
+    expect(page.locator(".collect-code svg")).to_be_visible()
+    expect(page.locator(".collect-sum")).to_have_text(amount)
+    number = page.locator(".collect small").inner_text()
+    address = f"{product.sandbox_url}/_control/payments/wechat/{number}/succeed"
+    urllib.request.urlopen(urllib.request.Request(address, method="POST"), timeout=15).close()
+    expect(page.locator(".collect")).to_have_count(0)
 
 
 def pick_room(page: Page, name: str) -> None:
@@ -68,22 +80,32 @@ def test_a_voucher_is_picked_on_a_phone(product: Product, log_in: LogIn) -> None
     check_width(page)
 
 
+@pytest.mark.parametrize("size", ["desktop", "phone"])
+def test_the_price_of_a_walk_in_follows_the_form(log_in: LogIn, size: str) -> None:
+    page = log_in("Cashier", size)
+    page.goto("/walk-ins/")
+    page.wait_for_load_state("load")
+    pick_room(page, "东篱")
+    expect(page.locator(".walk-in-sum strong")).to_have_text("¥120.00")
+    page.select_option("#minutes", "90")
+    expect(page.locator(".walk-in-sum strong")).to_have_text("¥90.00")
+    expect(page.locator(".walk-in-sum")).to_contain_text("东篱")
+    # The button that opens the order is in sight wherever the form stands.
+    expect(page.locator("#walk-in-price .btn-primary")).to_be_in_viewport()
+    check_width(page)
+
+
 def test_a_walk_in_goes_from_the_counter_to_the_end(product: Product, log_in: LogIn) -> None:
     page = log_in("Cashier")
     page.goto("/walk-ins/")
+    page.wait_for_load_state("load")
     pick_room(page, "松风")
     page.select_option("#minutes", "60")
-    page.click("main button[type=submit]")
+    expect(page.locator(".walk-in-sum strong")).to_have_text("¥60.00")
+    page.click("#walk-in-price .btn-primary")
     page.wait_for_url("**/orders/**")
     order = page.url
-    page.click("form[action$='/take_payment'] button")
-    expect(page.locator(".collect-code svg")).to_be_visible()
-    expect(page.locator(".collect-sum")).to_have_text("¥60.00")
-    number = page.locator(".collect small").inner_text()
-
-    # The guest pays, the service tells, and the page moves on by itself.
-    address = f"{product.sandbox_url}/_control/payments/wechat/{number}/succeed"
-    urllib.request.urlopen(urllib.request.Request(address, method="POST"), timeout=15).close()
+    pay_by_code(product, page, "¥60.00")
     page.wait_for_url(order)
     for action, next_action in (("check_in", "check_out"), ("check_out", "")):
         # Until the scripts of a page have run, a click sends the form without asking.
@@ -93,7 +115,44 @@ def test_a_walk_in_goes_from_the_counter_to_the_end(product: Product, log_in: Lo
         expect(page.locator(".alert-success")).to_be_visible()
         if next_action:
             expect(page.locator(f"form[action$='/{next_action}']")).to_be_visible()
-    assert page.locator("main form").count() == 0
+    expect(page.locator(".page-head")).to_contain_text("已完成")
+    assert page.locator(".next-actions .btn").count() == 0
+
+
+def test_a_booking_moves_to_a_dearer_room_once_it_is_paid(product: Product, log_in: LogIn) -> None:
+    no = product.facts["orders"][5]
+    page = log_in("Cashier", "phone")
+    page.goto(f"/orders/{no}")
+    page.click(f"a[href='/orders/{no}/move']")
+    page.wait_for_load_state("load")
+    # Booked when it cost nothing; whatever it becomes costs the price of today.
+    pick_room(page, "云水")
+    expect(page.locator("#move-preview .cost strong")).to_have_text("¥60.00")
+    check_width(page)
+    page.click("#move-preview .btn-primary")
+    page.wait_for_url(f"**/orders/{no}")
+    expect(page.locator(".now-card .countdown")).to_have_text(re.compile(r"^1[0-5]:\d\d$"))
+    check_width(page)
+    pay_by_code(product, page, "¥60.00")
+    page.wait_for_url(f"**/orders/{no}")
+    expect(page.locator(".page-head")).to_contain_text("云水")
+    assert page.locator(".now-card").count() == 0
+
+
+def test_an_extension_is_held_and_given_up(product: Product, log_in: LogIn) -> None:
+    # The last of the hourly bookings: nobody follows.
+    no = product.facts["orders"][-1]
+    page = log_in("Manager")
+    page.goto(f"/orders/{no}/extend")
+    page.locator(".offers .btn").nth(1).click()
+    expect(page.locator(".cost strong")).to_have_text("¥60.00")
+    page.click(".confirm-form .btn-primary")
+    page.wait_for_url(f"**/orders/{no}")
+    page.wait_for_load_state("load")
+    page.click("form[action$='/drop_change'] button")
+    page.click(".modal.show .btn-danger")
+    expect(page.locator(".alert-success")).to_be_visible()
+    assert page.locator(".now-card").count() == 0
 
 
 @pytest.mark.parametrize("size", ["desktop", "phone"])

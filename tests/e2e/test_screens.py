@@ -14,7 +14,10 @@ OWNER = (
     *("/stores/show/{store_id}", "/rooms/list/", "/rooms/add", "/rooms/edit/{room_id}", "/price-rules/list/"),
     *(
         "/price-rules/add",
+        "/booking-policies/show/1",
         "/booking-policies/edit/1",
+        "/room-blocks/add",
+        "/price-trials/?room_id={room_id}&start_at=2026-09-30+22:00&end_at=2026-10-01+06:00",
         "/campaigns/list/",
         "/campaigns/edit/1",
         "/vouchers/list/",
@@ -36,7 +39,9 @@ PAGES = {
 def test_screens_fit_and_stay_quiet(product: Product, log_in: LogIn, role: str, size: str) -> None:
     page = log_in(role, size)
     paths = [path.format(**product.facts) for path in PAGES[role]]
-    for path in [*paths, f"/orders/{product.facts['orders'][0]}"]:
+    order = f"/orders/{product.facts['orders'][0]}"
+    acting = [f"{order}/move", f"{order}/extend"] if role in ("Owner", "Cashier") else []
+    for path in [*paths, order, *acting]:
         answer = page.goto(path)
         assert answer is not None and answer.status == 200, path
         check_width(page)

@@ -11,6 +11,7 @@ from flask.testing import FlaskClient
 
 from app.extensions import db
 from app.models import BookingSession, CalendarDay, PriceKind, Room
+from app.views import price_trial_words
 from tests import factories as make
 from tests.views.helpers import client_of
 
@@ -189,3 +190,28 @@ def test_rooms_of_other_stores_are_not_there(app: Flask, room: Room) -> None:
     assert (answer.status_code, answer.get_json()["code"]) == (404, "not_found")
     page = manager.get("/price-trials/").get_data(as_text=True)
     assert "竹韵" not in page
+
+
+@pytest.mark.parametrize(
+    ("on", "is_exchanged"),
+    [
+        pytest.param("2026-10-10", True, id="a Saturday that is worked"),
+        pytest.param("2026-10-12", False, id="an ordinary Monday"),
+        pytest.param("2026-10-17", False, id="an ordinary Saturday"),
+    ],
+)
+def test_working_weekends_are_told_apart(
+    client: FlaskClient, room: Room, on: str, is_exchanged: bool
+) -> None:
+    times = {"start_at": f"{on} 10:00", "end_at": f"{on} 12:00"}
+    days = client.get("/price-trials/", query_string=query(room, **times), headers=JSON).get_json()["days"]
+    day = {"on": date.fromisoformat(days[0]["on"]), "kind": days[0]["kind"], "source": days[0]["source"]}
+    with client.application.test_request_context():
+        public = price_trial_words.source_text({**day, "kind": "holiday"})
+        told = price_trial_words.source_text(day)
+
+    assert (told != public) is is_exchanged
+    page = client.get("/price-trials/", query_string=query(room, **times)).get_data(as_text=True)
+    if is_exchanged:
+        assert days[0]["kind"] == "weekday"
+        assert told in page
