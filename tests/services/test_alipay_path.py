@@ -15,6 +15,7 @@ from app.models import CustomerIdentity, Payment, PaymentCallback, Refund
 from app.services import cancellations, channels, clockwork, customers, payments, refunds
 from app.services.callbacks import CallbackRefused
 from app.services.unit_of_work import run_in_transaction
+from sandbox.alipay import Alipay
 from sandbox.alipay_rules import refused as alipay_refuses
 from tests.sandbox.live import OPENID, Received
 from tests.services.alipay_till import APP, CODE, Till
@@ -348,7 +349,8 @@ def test_code_that_is_refused_the_second_time_is_replaced_and_watched(
     shop = till.shop
     no = shop.book(3, 2)
     first = till.start(no, CODE)
-    trades = till.live.sandbox.services[-1]._trades
+    (gateway,) = [each for each in till.live.sandbox.services if isinstance(each, Alipay)]
+    trades = gateway._trades
     create = trades.create
 
     def refuse(request: Any) -> Any:
