@@ -17,7 +17,7 @@ from app.domain.slots import Span
 from app.domain.states import OCCUPYING_STATES, BookingState, ChangeStatus, OrderStatus, RefundStatus
 from app.extensions import db, use_scope
 from app.models import Booking, OrderChange, Refund, Room
-from app.services import bookings, changes, clockwork, extensions, stays
+from app.services import bookings, cancellations, changes, clockwork, extensions, room_moves, stays
 from app.services.changes import ChangeRequest
 from app.services.quotes import BookingRequest
 from tests import factories
@@ -26,6 +26,7 @@ from tests.services.shop import Shop
 pytestmark = pytest.mark.races
 
 ROUNDS = 4
+MakeShop = Callable[..., Shop]
 
 
 def race(app: Flask, works: Sequence[Callable[[], Any]]) -> list[str]:
@@ -165,3 +166,129 @@ def test_payment_against_the_end_of_its_time(app: Flask, shop: Shop) -> None:
         assert order.status is OrderStatus.AWAITING_USE
         check_rooms(shop)
     assert {refund.status for refund in shop.rows(Refund)} <= {RefundStatus.CREATED}
+
+
+def test_arriving_against_the_release_of_a_no_show(app: Flask, make_shop: MakeShop) -> None:
+    """At the minute a room is given up its guests come, and two runs of the job meet."""
+    shop = make_shop(no_show_release_minutes=10, no_show_refund_percent=50)
+    for number in range(ROUNDS):
+        start, guest = 24 + 3 * number, shop.another_guest()
+        no, at = shop.paid_booking(start, 2, actor=guest), shop.at(start, 10)
+        refunded = len(shop.rows(Refund))
+
+        answers = race(
+            app,
+            [
+                lambda no=no, guest=guest, at=at: stays.check_in(no, actor=guest, now=at),
+                lambda at=at: clockwork.advance_bookings(now=at),
+                lambda at=at: clockwork.advance_bookings(now=at),
+            ],
+        )
+
+        is_in = answers[0] == "done"
+        state = BookingState.IN_USE if is_in else BookingState.RELEASED
+        assert answers[1:] == ["done", "done"]
+        assert (shop.status(no), shop.booking(no).state) == (
+            OrderStatus.IN_USE if is_in else OrderStatus.REFUNDING,
+            state,
+        )
+        assert [row.amount_fen for row in shop.rows(Refund)[refunded:]] == ([] if is_in else [6000])
+
+
+def test_paying_for_more_time_against_leaving(app: Flask, shop: Shop) -> None:
+    """The money buys the time and the guests leave, or it goes back; it is never kept for nothing."""
+    for number in range(ROUNDS):
+        start, guest = 24 + 6 * number, shop.another_guest()
+        no, at = shop.paid_booking(start, 2, actor=guest), shop.at(start + 1)
+        stays.check_in(no, actor=guest, now=shop.at(start))
+        extensions.extend_order(no, shop.at(start + 3), actor=guest, now=at)
+        payment_no = shop.start_payment(no, at=at)
+
+        answers = race(
+            app,
+            [
+                lambda payment_no=payment_no, at=at: shop.notify(payment_no, at=at),
+                lambda no=no, guest=guest, at=at: stays.check_out(no, actor=guest, now=at),
+            ],
+        )
+
+        order = shop.order(no)
+        back = sum(refund.amount_fen for refund in shop.rows(Refund) if refund.order_id == order.id)
+        assert answers == ["done", "done"]
+        assert order.status is OrderStatus.COMPLETED
+        assert (order.total_fen, order.paid_fen - back) in [(18000, 18000), (12000, 12000)]
+        assert all(change.status is not ChangeStatus.PENDING for change in shop.rows(OrderChange))
+        check_rooms(shop)
+
+
+def test_staff_against_the_deadline_of_confirmation(app: Flask, make_shop: MakeShop) -> None:
+    shop = make_shop(requires_confirmation=True)
+    cashier, at = shop.cashier(), shop.at(minutes=10)
+    for number in range(ROUNDS):
+        no = shop.paid_booking(24 + 3 * number, 2, actor=shop.another_guest())
+
+        answers = race(
+            app,
+            [
+                lambda no=no: cancellations.confirm_order(no, actor=cashier, now=at),
+                lambda no=no: cancellations.refuse_order(no, reason="closed", actor=cashier, now=at),
+                lambda: clockwork.refuse_overdue(now=at),
+                lambda: clockwork.refuse_overdue(now=at),
+            ],
+        )
+
+        assert set(answers) <= {"done", "invalid_transition"} and answers[2:] == ["done", "done"]
+        events = [event for event in shop.events(no) if event in ("confirm", "refuse")]
+        assert len(events) == 1
+        is_kept = events == ["confirm"]
+        assert shop.booking(no).state is (BookingState.RESERVED if is_kept else BookingState.RELEASED)
+        order_id = shop.order(no).id
+        back = [row.amount_fen for row in shop.rows(Refund) if row.order_id == order_id]
+        assert back == ([] if is_kept else [12000])
+
+
+def test_cancelling_while_staff_move_to_and_fro(app: Flask, shop: Shop) -> None:
+    """Whoever waits for the rooms of a booking gets those that it has by then; nobody waits in a circle."""
+    rooms = [factories.make_room(shop.store).id, shop.room.id, factories.make_room(shop.store).id]
+    cashier = shop.cashier()
+    for number in range(ROUNDS):
+        guest = shop.another_guest()
+        no = shop.paid_booking(24 + 3 * number, 2, actor=guest)
+        works = [
+            lambda no=no, change=change: changes.change_order(no, change, actor=cashier, now=shop.now)
+            for change in map(ChangeRequest, rooms)
+        ]
+        works.append(lambda no=no, guest=guest: cancellations.cancel_order(no, actor=guest, now=shop.now))
+
+        answers = race(app, works)
+
+        assert answers[-1] == "done" and set(answers) <= {"done", "invalid_transition", "change_not_allowed"}
+        assert (shop.status(no), shop.booking(no).state) == (OrderStatus.REFUNDING, BookingState.RELEASED)
+
+
+def test_guests_move_into_a_room_that_is_booked_meanwhile(app: Flask, shop: Shop) -> None:
+    other_id, cashier = factories.make_room(shop.store).id, shop.cashier()
+    for number in range(ROUNDS):
+        start, guest, buyer = 24 + 3 * number, shop.another_guest(), shop.another_guest()
+        no, at = shop.paid_booking(start, 2, actor=guest), shop.at(start + 1)
+        stays.check_in(no, actor=guest, now=shop.at(start))
+        request = BookingRequest(other_id, shop.at(start + 1), shop.at(start + 2))
+
+        answers = race(
+            app,
+            [
+                lambda no=no, at=at: room_moves.move_guests(no, other_id, actor=cashier, now=at),
+                lambda at=at, buyer=buyer, request=request: bookings.create_booking(
+                    request, actor=buyer, now=at
+                ),
+                lambda no=no, guest=guest, at=at, start=start: extensions.extend_order(
+                    no, shop.at(start + 3), actor=guest, now=at
+                ),
+            ],
+        )
+
+        assert sorted(answers[:2]) == ["done", "room_taken"]
+        room_id = other_id if answers[0] == "done" else shop.room.id
+        assert (shop.status(no), shop.booking(no).room_id) == (OrderStatus.IN_USE, room_id)
+        check_rooms(shop)
+        stays.check_out(no, actor=guest, now=at)
