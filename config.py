@@ -68,9 +68,6 @@ class Settings:
         self.SQLALCHEMY_TRACK_MODIFICATIONS = False
         # Parameters hold openids and phone numbers; they stay out of error messages and logs.
         self.SQLALCHEMY_ENGINE_OPTIONS: dict[str, object] = {"hide_parameters": True}
-        if self.SQLALCHEMY_DATABASE_URI.startswith("postgresql"):
-            # Connections that died with a restarted server are noticed before they are used.
-            self.SQLALCHEMY_ENGINE_OPTIONS["pool_pre_ping"] = True
         # Seconds a SQLite writer waits for its turn; PostgreSQL uses it as lock time-out.
         self.DATABASE_LOCK_SECONDS = float(os.environ.get("DATABASE_LOCK_SECONDS") or 15)
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask, has_request_context, request
 from flask_babel import Babel
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config as settings_module
+
+if TYPE_CHECKING:
+    from app.extensions import Application
 
 
 def create_app(
@@ -19,8 +22,10 @@ def create_app(
 
     Workers leave the back office out. Keyword overrides replace single settings, for tests.
     """
+    from app.extensions import Application
+
     settings = settings or settings_module.load_settings()
-    app = Flask(__name__, instance_path=settings.INSTANCE_DIR)
+    app = Application(__name__, instance_path=settings.INSTANCE_DIR)
     app.config.from_object(settings)
     app.config.update(overrides)
     Path(app.config["INSTANCE_DIR"]).mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -71,7 +76,7 @@ def _init_gateways(app: Flask) -> None:
     channels.configure(notify_base_url=app.config["NOTIFY_BASE_URL"])
 
 
-def _register_entries(app: Flask, with_back_office: bool) -> None:
+def _register_entries(app: Application, with_back_office: bool) -> None:
     from app import api, cli, views
     from app.jobs import commands
 

@@ -6,14 +6,17 @@ import base64
 import hashlib
 import hmac
 import sqlite3
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import redis
 from cryptography.fernet import Fernet, MultiFernet
-from flask import Flask
+from flask import Flask, Response, request
 from flask_appbuilder import Model
 from flask_appbuilder.models.sqla.base import SQLA
 from flask_limiter import Limiter
@@ -21,7 +24,7 @@ from flask_limiter.util import get_remote_address
 from flask_migrate import Migrate
 from flask_wtf import CSRFProtect
 from sqlalchemy import Engine, MetaData, event
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 
 from app.domain.actor import NO_STORES, StoreScope
 
@@ -32,6 +35,8 @@ NAMING_CONVENTION = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+# A connection that was used so lately is not asked whether its server lives.
+TRUSTED_SECONDS = 1.0
 metadata: MetaData = Model.metadata
 metadata.naming_convention = NAMING_CONVENTION
 
@@ -40,6 +45,52 @@ db = SQLA(metadata=metadata, session_options={"expire_on_commit": False})
 migrate = Migrate(compare_type=True, render_as_batch=True)
 csrf = CSRFProtect()
 limiter = Limiter(key_func=get_remote_address, in_memory_fallback_enabled=True)
+
+
+# Every address of the JSON interface begins with it.
+INTERFACE = "/api/v1"
+
+
+def is_interface(path: str) -> bool:
+    """Tell whether a path belongs to the JSON interface, known there or not."""
+    return path == INTERFACE or path.startswith(INTERFACE + "/")
+
+
+class Application(Flask):
+    """Flask with a short way for the JSON interface.
+
+    What the back office and its framework hang on every request is about cookies, forms and pages, of which
+    the interface has none, and costs more than most of its answers. So its requests pass the hooks of their
+    blueprint and the two lists here: `before_interface` in front of those, `after_interface` behind them.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.before_interface: list[Callable[[], Response | None]] = []
+        self.after_interface: list[Callable[[Response], Response]] = []
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the function itself: nothing of the product has to be awaited."""
+        return func
+
+    def preprocess_request(self) -> Any:
+        """Run what comes before a request; the first that answers ends it."""
+        if not is_interface(request.path):
+            return super().preprocess_request()
+        own: list[Any] = [self.before_request_funcs.get(name, ()) for name in reversed(request.blueprints)]
+        for hook in chain(self.before_interface, *own):
+            if (answer := hook()) is not None:
+                return answer
+        return None
+
+    def process_response(self, response: Response) -> Response:
+        """Run what comes after a request."""
+        if not is_interface(request.path):
+            return super().process_response(response)
+        own: list[Any] = [reversed(self.after_request_funcs.get(name, [])) for name in request.blueprints]
+        for hook in chain(*own, self.after_interface):
+            response = hook(response)
+        return response
 
 
 class Keyring:
@@ -156,6 +207,22 @@ def prepare_engine(engine: Engine, lock_seconds: float) -> None:
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(_sqlite_begin.get()))
     else:
         event.listen(engine, "connect", lambda connection, _: _prepare_postgresql(connection, lock_seconds))
+        event.listen(engine, "checkin", lambda _, record: record.info.update(rested_from=time.monotonic()))
+        event.listen(engine, "checkout", partial(_notice_dead, engine))
+
+
+def _notice_dead(engine: Engine, connection: Any, record: Any, _proxy: Any) -> None:
+    """Ask a connection that has rested whether its server is still there: the server may have been restarted.
+
+    One that was just used is trusted, because asking before each use would double the way to the database.
+    """
+    if time.monotonic() - record.info.get("rested_from", time.monotonic()) < TRUSTED_SECONDS:
+        return
+    try:
+        engine.dialect.do_ping(connection)
+    except engine.dialect.loaded_dbapi.Error as error:
+        # The pool replaces all that are as old, and tries again.
+        raise InvalidatePoolError() from error
 
 
 def end_sessions_quietly(app: Flask) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from flask import Flask
+from app.extensions import Application
 
 
-def register_api(app: Flask) -> None:
+def register_api(app: Application) -> None:
     """Mount /api/v1 and the addresses that tell how the product is."""
     from app.api import (
         bookings,

@@ -16,10 +16,9 @@ from app.api.auth import View, accept_customer, require_customer
 from app.api.documents import describe_errors, describe_operation
 from app.api.errors import register_error_handlers
 from app.api.idempotency import idempotent
-from app.api.language import PREFIX
 from app.api.limits import check_request, count_failures
 from app.api.requests import BodyParser
-from app.extensions import csrf
+from app.extensions import INTERFACE, csrf
 
 
 class Access(Enum):
@@ -43,7 +42,7 @@ class Blueprint(SmorestBlueprint):
     ARGUMENTS_PARSER = BodyParser()
 
     def __init__(self, name: str, description: str, *, is_limited: bool = True) -> None:
-        super().__init__(name, __name__, url_prefix=PREFIX, description=description)
+        super().__init__(name, __name__, url_prefix=INTERFACE, description=description)
         register_error_handlers(self)
         if is_limited:
             self.before_request(check_request)
@@ -75,10 +74,12 @@ class Blueprint(SmorestBlueprint):
         def register(view: View) -> View:
             run = self._shaped(view, answer, status)
             if query is not None:
-                run = self.arguments(query, location="query")(run)
+                # An instance, because a class would be made into one for every request.
+                run = self.arguments(query(), location="query")(run)
             if body is not None:
-                is_needed = any(field.required for field in body().fields.values())
-                run = self.arguments(body, required=is_needed)(run)
+                shape = body()
+                is_needed = any(field.required for field in shape.fields.values())
+                run = self.arguments(shape, required=is_needed)(run)
             if keyed is not None:
                 run = idempotent(remote=keyed is Keyed.REMOTE)(run)
             if guard is not None:

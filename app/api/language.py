@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from flask import has_request_context, request
 from werkzeug.datastructures import LanguageAccept
 from werkzeug.http import parse_accept_header
 
-PREFIX = "/api/v1"
+from app.extensions import is_interface
+
 DEFAULT_LANGUAGE = "zh"
 _TRADITIONAL = {"hant", "tw", "hk", "mo"}
 
 
 def is_api_request() -> bool:
     """Tell whether the present request is one of the mini-program's interface."""
-    return has_request_context() and is_api_path(request.path)
+    return has_request_context() and is_interface(request.path)
 
 
-def is_api_path(path: str) -> bool:
-    """Tell whether a path belongs to the interface, known there or not."""
-    return path == PREFIX or path.startswith(PREFIX + "/")
-
-
+@lru_cache(maxsize=256)
 def pick_language(accept_language: str | None) -> str:
     """Return `zh`, `zh_Hant` or `en` for an Accept-Language header; the first that we speak wins, else zh."""
     wanted = parse_accept_header(accept_language, LanguageAccept)

@@ -10,11 +10,11 @@ import hmac
 from collections.abc import Iterator
 from ipaddress import ip_address
 
-from flask import Blueprint, Flask, Response, current_app, request
+from flask import Blueprint, Response, current_app, request
 
 from app.api.counters import RequestCounter
 from app.domain.actor import ALL_STORES
-from app.extensions import use_scope
+from app.extensions import Application, use_scope
 from app.services import metrics
 
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -22,16 +22,18 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 blueprint = Blueprint("metrics", __name__)
 
 
-def register_metrics(app: Flask) -> None:
+def register_metrics(app: Application) -> None:
     """Mount the address and count every answer of the application from now on."""
     counter = RequestCounter()
     app.extensions["request_counter"] = counter
     app.register_blueprint(blueprint)
 
-    @app.after_request
     def count(answer: Response) -> Response:
         counter.count(answer.status_code)
         return answer
+
+    app.after_request(count)
+    app.after_interface.append(count)
 
 
 @blueprint.get("/metrics")

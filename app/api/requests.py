@@ -5,13 +5,12 @@ from __future__ import annotations
 import io
 import logging
 import time
-from contextlib import ExitStack
 from typing import Any, NoReturn
 
 import orjson
 from flask import Flask, Request, Response, current_app, g, request
 from flask.sessions import SecureCookieSessionInterface
-from flask_babel import force_locale
+from flask_babel import refresh
 from marshmallow import RAISE, Schema, ValidationError
 from webargs.core import missing
 from webargs.flaskparser import FlaskParser
@@ -21,11 +20,10 @@ from werkzeug.routing import ValidationError as NoMatch
 from werkzeug.wsgi import get_input_stream
 
 from app.api.errors import http_answer
-from app.api.language import is_api_path, is_api_request, pick_language
 from app.api.schemas.base import MAX_ID
 from app.domain.actor import ALL_STORES
 from app.domain.errors import InvalidField, Malformed
-from app.extensions import use_scope
+from app.extensions import Application, current_scope, is_interface, set_scope
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +57,7 @@ class CookielessSessions(SecureCookieSessionInterface):
 
     def open_session(self, app: Flask, request: Request) -> Any:
         """Return a session that cannot be written for requests of the interface."""
-        if is_api_path(request.path):
+        if is_interface(request.path):
             return self.make_null_session(app)
         return super().open_session(app, request)
 
@@ -106,20 +104,18 @@ def _flat(messages: Any, prefix: str = "") -> dict[str, list[str]]:
     return flat
 
 
-def prepare_app(app: Flask) -> None:
+def prepare_app(app: Application) -> None:
     """Teach the application addresses, sessions and bodies of the interface."""
     app.url_map.converters["id"] = IdConverter
     app.url_map.converters["no"] = NumberConverter
     app.session_interface = CookielessSessions()
     # First of all, because whatever refuses a request must find its body read.
-    app.before_request_funcs.setdefault(None, []).insert(0, _open_request)
+    app.before_interface.insert(0, _open_request)
     app.teardown_request(_close_request)
 
 
 def _open_request() -> Response | None:
     """Read the body, and answer addresses that do not exist; nobody else's error pages are asked."""
-    if not is_api_request():
-        return None
     _enter_context()
     try:
         _read_body()
@@ -135,21 +131,23 @@ def _open_request() -> Response | None:
 
 
 def _enter_context() -> None:
-    """Set language and store scope for this request, and forget what one before it left in the context.
+    """Set the store scope for this request, and forget what one before it left in the context.
 
-    Customers are limited by what they own, which every service checks; stores do not limit them.
+    The language is picked when a text is asked for. Customers are limited by what they own, which every
+    service checks; stores do not limit them.
     """
     for name in ("actor", "session_id", "failure_limits"):
         g.pop(name, None)
-    g.api_context = ExitStack()
-    g.api_context.enter_context(force_locale(pick_language(request.headers.get("Accept-Language"))))
-    g.api_context.enter_context(use_scope(ALL_STORES))
+    refresh()
+    g.scope_before = current_scope()
+    set_scope(ALL_STORES)
 
 
 def _close_request(error: BaseException | None) -> None:
-    context = g.pop("api_context", None)
-    if context is not None:
-        context.close()
+    scope = g.pop("scope_before", None)
+    if scope is not None:
+        set_scope(scope)
+        refresh()
 
 
 def _read_body() -> None:

@@ -19,11 +19,15 @@ MICROSECOND = timedelta(microseconds=1)
 SECOND_US, MINUTE_US = 1_000_000, 60_000_000
 DAY_US = DAY_MINUTES * MINUTE_US
 
+# Why a span is as it is: who uses the room, what keeps it from being used, what makes free time useless.
+REASONS = (
+    "in_use", "reserved", "held", "ended", "blocked", "cleaning", "closed", "in_past", "too_soon", "too_far",
+    "buffer", "too_short", "off_step", "free",
+)  # fmt: skip
 # What shows even where a block lies: the guests.
 _ABOVE_BLOCKS = frozenset({"in_use", "reserved", "held", "ended", "blocked"})
 
-# What a local clock shows in each minute of a day.
-_CLOCK = tuple(f"T{minute // 60:02d}:{minute % 60:02d}:" for minute in range(DAY_MINUTES))
+_MOST_TEXTS = 10_000
 
 # Of a booking or block, for staff; handed through.
 Ref = str | int | None
@@ -48,14 +52,14 @@ def instant_of(us: int) -> datetime:
 class LocalClock:
     """A store's clock over a stretch of time: its grid of starts, and its time in RFC 3339.
 
-    Where the clock does not change in all that time, and it hardly ever does, both are arithmetic.
+    Where the clock does not change in all that time, and it hardly ever does, the grid is arithmetic. Texts
+    are remembered, because rooms share most of their edges.
     """
 
     def __init__(self, tz: ZoneInfo, over: Span) -> None:
         self.tz = tz
         self._offset_us = _steady_offset(tz, over)
-        self._sign = over.start_at.astimezone(tz).isoformat()[-6:]
-        self._days: dict[int, str] = {}
+        self._texts: dict[int, str] = {}
 
     def ceil(self, us: int, step_minutes: int) -> int:
         """Return the first grid instant at or after *us*; every local midnight starts the grid anew."""
@@ -67,14 +71,12 @@ class LocalClock:
 
     def text(self, us: int) -> str:
         """Return local time with its offset, to the full second."""
-        if self._offset_us is None:
-            return instant_of(us).astimezone(self.tz).isoformat(timespec="seconds")
-        day, into_day = divmod(us + self._offset_us, DAY_US)
-        minute, into_minute = divmod(into_day, MINUTE_US)
-        date = self._days.get(day) or self._days.setdefault(day, instant_of(day * DAY_US).date().isoformat())
-        if not into_minute:
-            return f"{date}{_CLOCK[minute]}00{self._sign}"
-        return f"{date}{_CLOCK[minute]}{into_minute // SECOND_US:02d}{self._sign}"
+        found = self._texts.get(us)
+        if found is None:
+            if len(self._texts) >= _MOST_TEXTS:
+                self._texts.clear()
+            found = self._texts[us] = instant_of(us).astimezone(self.tz).isoformat(timespec="seconds")
+        return found
 
 
 def _steady_offset(tz: ZoneInfo, over: Span) -> int | None:
@@ -224,16 +226,16 @@ def _show_gap(
     while True:
         _, base_end, reason = base[place]
         part_end = min(base_end, end)
+        left = clear_from if clear_from > start else start
+        right = clear_until if clear_until < part_end else part_end
         if reason != "free":
             _show(shown, start, part_end, reason, None)
+        elif left >= right:
+            _show(shown, start, part_end, "buffer", None)
         else:
-            left, right = min(max(start, clear_from), part_end), min(max(start, clear_until), part_end)
-            if left >= right:
-                left = right = part_end
             if start < left:
                 _show(shown, start, left, "buffer", None)
-            if left < right:
-                _show(shown, left, right, "free", None)
+            _show(shown, left, right, "free", None)
             if right < part_end:
                 _show(shown, right, part_end, "buffer", None)
         if part_end >= end:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import calendar as months
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -34,6 +34,9 @@ from app.services.store_config import config_at, load_room_config
 from app.services.unit_of_work import reading
 
 MAX_WINDOW_DAYS = 31
+
+Painted = Mapping[int, PaintedRoom]
+Piece = bytes | memoryview
 
 _STORES, _ROOMS = Store.__table__, Room.__table__
 _VERSIONS = select(
@@ -66,22 +69,14 @@ def read_store_availability(
     `state` is that of this moment, whatever the window. Nothing tells who booked. *known* are the tags that
     the client has: one that still holds costs a single statement, everything else at most two.
     """
-    window = _window(from_at, to_at)
-    return _read(
-        _OF_STORE,
-        {"store": store_id},
-        window,
-        now,
-        known,
-        lambda rooms: b'"rooms":[%s]' % b",".join(b"{%s}" % room for room in rooms),
-    )
+    return _read(_OF_STORE, {"store": store_id}, _window(from_at, to_at), now, known, _rooms_json)
 
 
 def read_room_availability(
     room_id: int, *, from_at: datetime, to_at: datetime, now: datetime, known: Iterable[str] = ()
 ) -> Answer:
     """Return `{version, room_id, state, spans}` of one room, as `read_store_availability` does."""
-    return _read(_OF_ROOM, {"room": room_id}, _window(from_at, to_at), now, known, lambda rooms: rooms[0])
+    return _read(_OF_ROOM, {"room": room_id}, _window(from_at, to_at), now, known, _room_json)
 
 
 def _read(
@@ -90,7 +85,7 @@ def _read(
     window: Span,
     now: datetime,
     known: Iterable[str],
-    join: Callable[[list[bytes]], bytes],
+    pieces: Callable[[Painted, Span], Iterable[Piece]],
 ) -> Answer:
     with reading() as connection:
         # Read before the bookings, so that a change in between makes the next poll see it.
@@ -102,8 +97,8 @@ def _read(
         painted = find_paintings(connection, config, seen.state_versions, window, now=now)
     since = max((room.since for room in painted.values()), default=us_of(now))
     until = min((room.until for room in painted.values()), default=us_of(now + MOMENT))
-    rooms = join([_room_json(room_id, room, window) for room_id, room in painted.items()])
-    body = b'{"version":"%s",%s}' % (f"{seen.mark}.{until:x}".encode(), rooms)
+    head = f'{{"version":"{seen.mark}.{until:x}",'.encode()
+    body = b"".join((head, *pieces(painted, window), b"}"))
     return Answer(_tag(seen.mark, since, until, window), body)
 
 
@@ -145,9 +140,23 @@ def _still_holds(tag: str, mark: str, window: Span, now: datetime) -> bool:
     return since <= us_of(now) < until and tag == _tag(mark, since, until, window)
 
 
-def _room_json(room_id: int, room: PaintedRoom, window: Span) -> bytes:
-    spans = room.spans(us_of(window.start_at), us_of(window.end_at))
-    return b'"room_id":"%d","state":"%s","spans":[%s]' % (room_id, room.state.encode(), spans)
+def _rooms_json(painted: Painted, window: Span) -> Iterator[Piece]:
+    start, end = us_of(window.start_at), us_of(window.end_at)
+    yield b'"rooms":['
+    head = b"{"
+    for room_id, room in painted.items():
+        yield head + b'"room_id":"%d","state":"%s","spans":[' % (room_id, room.state.encode())
+        yield from room.spans(start, end)
+        yield b"]}"
+        head = b",{"
+    yield b"]"
+
+
+def _room_json(painted: Painted, window: Span) -> Iterator[Piece]:
+    for room_id, room in painted.items():
+        yield b'"room_id":"%d","state":"%s","spans":[' % (room_id, room.state.encode())
+        yield from room.spans(us_of(window.start_at), us_of(window.end_at))
+        yield b"]"
 
 
 def paint_rooms(

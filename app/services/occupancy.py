@@ -107,7 +107,7 @@ def read_use(
             "present_until": now + MOMENT,
         },
     )
-    return _by_room(rows, {*room_ids, *present_ids})
+    return _by_room(rows.all(), {*room_ids, *present_ids})
 
 
 def _ids(dialect: str, wanted: Iterable[int]) -> list[int] | str:

@@ -16,16 +16,20 @@ from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from threading import Lock
 
 from app.domain.availability import STATES
-from app.domain.timelines import LocalClock, Run
+from app.domain.timelines import REASONS, LocalClock, Run
 
 # What all paintings of one process may take up together.
 MOST_BYTES = 64 * 1024 * 1024
 # A span without its text: where it begins, in time and in the text, and its reason.
 _SPAN_BYTES = 24
 
+# What the JSON of a span says of its reason.
+_TOLD = {reason: f'"state":"{STATES.get(reason, reason)}","reason":"{reason}"' for reason in REASONS}
+_TOLD["free"] = '"state":"free","reason":null'
 # (room, first local day, days)
 Key = tuple[int, int, int]
 
@@ -51,16 +55,20 @@ class PaintedRoom:
         """Tell whether this is what would be painted now."""
         return self.versions == versions and self.since <= now < self.until
 
-    def spans(self, start: int, end: int) -> bytes:
-        """Return the JSON of the spans from *start* to *end*, clipped and divided by commas."""
+    def spans(self, start: int, end: int) -> tuple[bytes, memoryview, bytes]:
+        """Return the JSON of the spans from *start* to *end*, clipped and divided by commas, in three pieces.
+
+        Pieces, because the middle one is large and an answer is best written in one go.
+        """
         first = bisect_right(self.edges, start) - 1
         last = bisect_left(self.edges, end) - 1
         if first == last:
-            return _span(self.clock.text(start), self.clock.text(end), self.reasons[first]).encode()
+            only = _span(self.clock.text(start), self.clock.text(end), self.reasons[first])
+            return only.encode(), memoryview(b""), b""
         opening = _span(self.clock.text(start), self.clock.text(self.edges[first + 1]), self.reasons[first])
         closing = _span(self.clock.text(self.edges[last]), self.clock.text(end), self.reasons[last])
-        between = self.text[self.marks[first + 1] : self.marks[last]]
-        return b"%s,%s%s" % (opening.encode(), between, closing.encode())
+        between = memoryview(self.text)[self.marks[first + 1] : self.marks[last]]
+        return opening.encode() + b",", between, closing.encode()
 
     @property
     def size(self) -> int:
@@ -80,25 +88,17 @@ def write_room(
     """Return what is kept of a painting."""
     edges = array("q", [run[0] for run in runs])
     edges.append(runs[-1][1])
-    times = [clock.text(edge) for edge in edges]
-    reasons = tuple(run[2] for run in runs)
-    spans = [
-        _span(start, end, reason) + "," for start, end, reason in zip(times, times[1:], reasons, strict=False)
-    ]
-    marks, length = array("q", [0]), 0
-    for span in spans:
-        length += len(span)
-        marks.append(length)
+    times = list(map(clock.text, edges))
+    reasons = tuple([run[2] for run in runs])
+    spans = [_span(*span) + "," for span in zip(times, times[1:], reasons, strict=False)]
+    marks = array("q", accumulate(map(len, spans), initial=0))
     text = "".join(spans).encode()
     return PaintedRoom(versions, since, until, state, clock, edges, marks, reasons, text)
 
 
 def _span(start: str, end: str, reason: str) -> str:
     # Neither times nor reasons have anything that JSON would want escaped.
-    if reason == "free":
-        return f'{{"start_at":"{start}","end_at":"{end}","state":"free","reason":null}}'
-    state = STATES.get(reason, reason)
-    return f'{{"start_at":"{start}","end_at":"{end}","state":"{state}","reason":"{reason}"}}'
+    return f'{{"start_at":"{start}","end_at":"{end}",{_TOLD[reason]}}}'
 
 
 class PaintedRooms:

@@ -95,7 +95,7 @@ def _paint(
     open_time = _open_time(config.opening, config.tz, wide)
     present = days if is_present_inside else Span(now, now + MOMENT)
     present_open = open_time if is_present_inside else _open_time(config.opening, config.tz, present)
-    clock = LocalClock(config.tz, wide)
+    clock = _clock(config.tz, wide)
     grounds = _Grounds(open_time, wide, now, config.tz)
     found: dict[int, PaintedRoom] = {}
     for room in rooms:
@@ -139,6 +139,11 @@ class _Grounds:
             start, end = us_of(self._wide.start_at), us_of(self._wide.end_at)
             made = self._made[policy] = rules, ground(start, end, self._open_time, rules)
         return made
+
+
+@lru_cache(maxsize=16)
+def _clock(tz: ZoneInfo, wide: Span) -> LocalClock:
+    return LocalClock(tz, wide)
 
 
 @lru_cache(maxsize=128)

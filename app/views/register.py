@@ -5,14 +5,14 @@ from __future__ import annotations
 import secrets
 from typing import Any
 
-from flask import Flask, current_app, request, session
+from flask import current_app, request, session
 from flask_appbuilder import AppBuilder
 from flask_babel import lazy_gettext as _l
 from flask_login import current_user
 from werkzeug.wrappers import Response
 
 from app.domain.actor import ALL_STORES, NO_STORES, StoreScope
-from app.extensions import db, set_scope, set_writing
+from app.extensions import Application, db, set_scope, set_writing
 from app.views import (
     campaigns,
     counter_refunds,
@@ -133,7 +133,7 @@ MENU: list[tuple[str, Any, str, list[Entry]]] = [
 ]
 
 
-def register_back_office(app: Flask) -> None:
+def register_back_office(app: Application) -> None:
     """Mount the back office on *app*."""
     disable_fab_rest(app)
     with app.app_context():
