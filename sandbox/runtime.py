@@ -14,13 +14,15 @@ from sandbox.services import Context, PaymentChannel, Service
 from sandbox.settings import Settings
 from sandbox.state import Store
 from sandbox.tasks import Tasks
+from sandbox.unionpay import UnionPay
+from sandbox.unionpay_keys import new_unionpay_keys
 from sandbox.wechat import WeChat
 from sandbox.wechat_pay import WeChatPay
 
 # A further service is one module and one entry here.
-SERVICES: tuple[Callable[[Context], Service], ...] = (WeChat, WeChatPay, Alipay, Doors)
+SERVICES: tuple[Callable[[Context], Service], ...] = (WeChat, WeChatPay, Alipay, UnionPay, Doors)
 # What makes the keys of a service beside WeChat's, by the name of its credentials.
-KEY_MAKERS = {"alipay": new_alipay_keys, "ttlock": new_door_keys}
+KEY_MAKERS = {"alipay": new_alipay_keys, "unionpay": new_unionpay_keys, "ttlock": new_door_keys}
 
 
 class Sandbox:
