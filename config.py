@@ -87,6 +87,9 @@ class Settings:
         self.DOOR_URL = env.get("DOOR_URL") or self.SANDBOX_URL or "https://cnapi.ttlock.com"
         sandbox_alipay = f"{self.SANDBOX_URL}/gateway.do" if self.SANDBOX_URL else ""
         self.ALIPAY_URL = env.get("ALIPAY_URL") or sandbox_alipay or "https://openapi.alipay.com/gateway.do"
+        self.UNIONPAY_URL = env.get("UNIONPAY_URL") or self.SANDBOX_URL or "https://gateway.95516.com"
+        self.UNIONPAY_FRONT_URL = env.get("UNIONPAY_FRONT_URL") or f"{self.PUBLIC_BASE_URL.rstrip('/')}/"
+        self.HAS_UNIONPAY_SANDBOX = bool(self.SANDBOX_URL) and self.UNIONPAY_URL == self.SANDBOX_URL
         self.GATEWAY_TIMEOUT_SECONDS = float(env.get("GATEWAY_TIMEOUT_SECONDS") or 5)
         self.NOTIFY_BASE_URL = env.get("NOTIFY_BASE_URL") or self.PUBLIC_BASE_URL
 
@@ -189,7 +192,7 @@ class ProductionSettings(Settings):
         if self.SANDBOX_URL:
             raise ConfigurationError("SANDBOX_URL must not be set in production")
         names = ("PUBLIC_BASE_URL", "NOTIFY_BASE_URL", "WECHAT_API_URL", "WECHAT_PAY_URL", "ALIPAY_URL")
-        for name in (*names, "DOOR_URL"):
+        for name in (*names, "DOOR_URL", "UNIONPAY_URL"):
             if not str(getattr(self, name)).startswith("https://"):
                 raise ConfigurationError(f"{name} must be an https address in production")
         if not self.TRUSTED_HOSTS:

@@ -34,7 +34,7 @@ READY_SECONDS = 60
 DEMO_ACCOUNTS = ("owner", "manager", "cashier", "service", "analyst")
 DEMO_PASSWORD = "quefang-demo"
 # The sandbox plays all of these or none.
-REAL_SERVICES = ("WECHAT_API_URL", "WECHAT_PAY_URL", "ALIPAY_URL")
+REAL_SERVICES = ("WECHAT_API_URL", "WECHAT_PAY_URL", "ALIPAY_URL", "UNIONPAY_URL")
 PRODUCTION_HINT = """\
 run.py is for development: it makes its own secrets, a sandbox and demo accounts.
 In production start these, with the settings in the environment (see README):

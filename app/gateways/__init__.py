@@ -12,6 +12,7 @@ from app.gateways.alipay_client import AlipayCredentials
 from app.gateways.ports import AlipayChannel, MediaStorage, MiniProgram, PaymentChannel, RoomControl
 from app.gateways.storage import LocalMediaStorage
 from app.gateways.ttlock import DoorCredentials, TTLockRoomControl
+from app.gateways.unionpay import UnionPayAddresses, UnionPayChannel, UnionPayCredentials
 from app.gateways.wechat import KeyValueStore, MiniProgramCredentials, WeChatMiniProgram
 from app.gateways.wechat_pay import WeChatPayChannel, WeChatPayCredentials
 
@@ -20,12 +21,14 @@ __all__ = [
     "DoorCredentials",
     "GatewaySettings",
     "MiniProgramCredentials",
+    "UnionPayCredentials",
     "WeChatPayCredentials",
     "alipay",
     "configure",
     "media_storage",
     "mini_program",
     "room_control",
+    "unionpay",
     "wechat_pay",
 ]
 
@@ -45,10 +48,15 @@ class GatewaySettings:
     door_url: str = "https://cnapi.ttlock.com"
     # The whole address, its path included.
     alipay_url: str = "https://openapi.alipay.com/gateway.do"
+    unionpay_url: str = "https://gateway.95516.com"
+    # Where the payer's browser goes when it leaves UnionPay's page.
+    unionpay_front_url: str = ""
+    # A sandbox on this machine stands in for UnionPay.
+    has_unionpay_sandbox: bool = False
 
     def __post_init__(self) -> None:
         schemes = ("https://",) if self.is_production else ("https://", "http://")
-        for name in ("wechat_api_url", "wechat_pay_url", "door_url", "alipay_url"):
+        for name in ("wechat_api_url", "wechat_pay_url", "door_url", "alipay_url", "unionpay_url"):
             if not getattr(self, name).startswith(schemes):
                 raise ValueError(f"{name} must begin with {' or '.join(schemes)}")
         if self.timeout_seconds <= 0:
@@ -71,6 +79,7 @@ def configure(settings: GatewaySettings, redis_client: KeyValueStore | None = No
     mini_program.cache_clear()
     wechat_pay.cache_clear()
     alipay.cache_clear()
+    unionpay.cache_clear()
     room_control.cache_clear()
     # At DEBUG it writes whole addresses, and those of WeChat hold the app's secret and token.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
@@ -105,6 +114,19 @@ def wechat_pay(credentials: WeChatPayCredentials) -> PaymentChannel:
     return WeChatPayChannel(
         credentials, base_url=settings.wechat_pay_url, timeout_seconds=settings.timeout_seconds
     )
+
+
+@lru_cache(maxsize=16)
+def unionpay(credentials: UnionPayCredentials) -> PaymentChannel:
+    """Return the UnionPay gateway of these credentials, one for each process.
+
+    Raises GatewayRefused `credentials_invalid` when they cannot be used.
+    """
+    settings = _settings()
+    addresses = UnionPayAddresses(
+        settings.unionpay_url, settings.unionpay_front_url, opens_page=settings.has_unionpay_sandbox
+    )
+    return UnionPayChannel(credentials, addresses, timeout_seconds=settings.timeout_seconds)
 
 
 @lru_cache(maxsize=16)

@@ -20,6 +20,7 @@ from app.gateways import (
     AlipayCredentials,
     DoorCredentials,
     MiniProgramCredentials,
+    UnionPayCredentials,
     WeChatPayCredentials,
     ports,
 )
@@ -31,21 +32,24 @@ from app.services.unit_of_work import session, transactional
 WECHAT = "wechat"
 WECHAT_PAY = "wechat_pay"
 ALIPAY = "alipay"
+UNIONPAY = "unionpay"
 DOORS = "ttlock"
 # Services that a shop can do without: their part of a file of credentials may be missing.
-OPTIONAL = (ALIPAY, DOORS)
+OPTIONAL = (ALIPAY, UNIONPAY, DOORS)
 
 # What is kept in clear and what is kept encrypted, for each service.
 SETTINGS = {
     WECHAT: ("app_id",),
     WECHAT_PAY: ("mchid", "app_id", "merchant_serial_no", "public_key_id", "public_key"),
     ALIPAY: ("app_id", "seller_id", "alipay_public_key"),
+    UNIONPAY: ("merchant_no", "root_certificate", "middle_certificate", "signer_name"),
     DOORS: ("client_id", "username"),
 }
 SECRETS = {
     WECHAT: ("app_secret",),
     WECHAT_PAY: ("merchant_private_key", "api_v3_key"),
     ALIPAY: ("app_private_key",),
+    UNIONPAY: ("signing_pfx", "pfx_password"),
     DOORS: ("client_secret", "password_md5"),
 }
 
@@ -129,6 +133,14 @@ def alipay() -> ports.AlipayChannel:
         raise Unavailable(_l("The payment service is not set up correctly.")) from refusal
 
 
+def unionpay() -> ports.PaymentChannel:
+    """Return UnionPay; raises Unavailable when it is not set up, switched off or its keys are unusable."""
+    try:
+        return gateways.unionpay(UnionPayCredentials(**_credentials(UNIONPAY)))
+    except ports.GatewayRefused as refusal:
+        raise Unavailable(_l("The payment service is not set up correctly.")) from refusal
+
+
 def alipay_app_id() -> str:
     """Return the id of our application at Alipay; raises as `wechat_app_id` does."""
     return str(_row(ALIPAY).settings["app_id"])
@@ -150,12 +162,20 @@ _SERVICES: dict[str, _Service] = {
         app="app_id",
         payers=lambda: (ALIPAY, alipay_app_id()),
     ),
+    "unionpay": _Service(
+        UNIONPAY,
+        lambda: unionpay(),  # noqa: PLW0108
+        merchant="merchant_no",
+        app=None,
+        payers=None,
+    ),
 }
 _ROUTES: dict[PaymentChannel, _Route] = {
     PaymentChannel.WECHAT_JSAPI: _Route("wechat", "jsapi"),
     PaymentChannel.WECHAT_NATIVE: _Route("wechat", "native"),
     PaymentChannel.ALIPAY: _Route("alipay", "jsapi"),
     PaymentChannel.ALIPAY_QR: _Route("alipay", "native"),
+    PaymentChannel.UNIONPAY: _Route("unionpay", "page"),
 }
 
 

@@ -49,6 +49,8 @@ QUERY_AFTER_SECONDS = (15, 30, 60, 90)
 CLOSE_GRACE = timedelta(minutes=2)
 # How long after its expiry a code is asked about that nobody had scanned when its payment was closed.
 CODE_GRACE = timedelta(minutes=2)
+# What may still be paid although it counts as closed, or although a first try has failed.
+WATCHED = (PaymentStatus.PENDING, PaymentStatus.CLOSED, PaymentStatus.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,8 +339,8 @@ def query_silent_payments(*, now: datetime, limit: int = 100) -> int:
     due = session().execute(
         select(Payment.id, Payment.order_id)
         .where(
-            # Closed ones are those whose code could still be scanned.
-            Payment.status.in_((PaymentStatus.PENDING, PaymentStatus.CLOSED)),
+            # The others are those whose code or page could still be used.
+            Payment.status.in_(WATCHED),
             Payment.next_query_at <= now,
         )
         .order_by(Payment.next_query_at)
@@ -407,7 +409,9 @@ def _apply_failure(payment_id: int, status: str, *, now: datetime) -> None:
         return
     payment.status = PaymentStatus.CLOSED if status == "closed" else PaymentStatus.FAILED
     payment.closed_at = now
-    payment.next_query_at = None
+    # The payer may try again with another card or password, as long as the page or code lives.
+    look_at = max(payment.expires_at, now) + CODE_GRACE
+    payment.next_query_at = look_at if status == "failed" else None
     if status == "failed" and order.status is OrderStatus.PENDING_PAYMENT:
         record_event(order, "pay_failed", actor=PAYMENT_SERVICE, now=now)
         notifications.queue_notice("payment_failed", order=order, occurrence=payment.payment_no, now=now)
@@ -452,6 +456,6 @@ def _apply_closed(payment_id: int, *, is_certain: bool, now: datetime) -> None:
     if payment.status is PaymentStatus.PENDING:
         payment.status = PaymentStatus.CLOSED
         payment.closed_at = now
-    if payment.status is PaymentStatus.CLOSED:
+    if payment.status in (PaymentStatus.CLOSED, PaymentStatus.FAILED):
         look_at = payment.expires_at + CODE_GRACE
         payment.next_query_at = None if is_certain or look_at <= now else look_at

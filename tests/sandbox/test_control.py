@@ -15,8 +15,8 @@ from tests.sandbox.shop import Shop
 def test_health_names_channels_and_targets(live: Live) -> None:
     health = live.get("/_control/health").json()
 
-    assert health["status"] == "ok" and health["channels"] == ["alipay", "wechat"]
-    assert {"wechat_login", "wechat_message", "wechat_pay", "alipay"} <= set(health["targets"])
+    assert health["status"] == "ok" and health["channels"] == ["alipay", "unionpay", "wechat"]
+    assert {"wechat_login", "wechat_message", "wechat_pay", "alipay", "unionpay"} <= set(health["targets"])
 
 
 @pytest.mark.parametrize(
