@@ -27,7 +27,7 @@ from app.domain.states import (
     RefundStatus,
 )
 from app.extensions import db
-from app.models import Booking, Order, OrderChange, Refund, Room
+from app.models import Booking, DiscountRule, Order, OrderChange, Refund, Room
 from app.services import (
     bookings,
     cancellations,
@@ -63,6 +63,53 @@ POLICY: dict[str, Any] = {
     "no_show_refund_percent": 50,
     "early_refund_percent": 50,
 }
+STEPS = st.lists(
+    st.builds(
+        lambda minutes, percent: {"minutes_before": minutes, "fee_percent": percent},
+        st.sampled_from([0, 30, 120, None]),
+        st.integers(0, 100),
+    ),
+    max_size=3,
+)
+PERCENT = st.integers(0, 100)
+# What a shop may have ruled otherwise; lengths and steps stay, because the rules below draw half hours.
+POLICIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "buffer_before_minutes": st.sampled_from([0, 10]),
+        "buffer_after_minutes": st.sampled_from([0, 5, 30]),
+        "hold_minutes": st.sampled_from([5, 15, 45]),
+        "cancel_steps": STEPS,
+        "change_steps": STEPS,
+        "change_max_count": st.integers(0, 3),
+        "change_deadline_minutes": st.sampled_from([0, 60]),
+        "has_overtime": st.booleans(),
+        "overtime_grace_minutes": st.sampled_from([0, 10]),
+        "overtime_unit_minutes": st.sampled_from([1, 20, 60]),
+        "overtime_percent": st.sampled_from([0, 100, 333]),
+        "overtime_cap_fen": st.sampled_from([None, 1]),
+        "no_show_release_minutes": st.sampled_from([None, 0, 15]),
+        "no_show_refund_percent": PERCENT,
+        "early_refund_percent": PERCENT,
+    },
+)
+HOURLY = st.fixed_dictionaries(
+    {
+        "amount_fen": st.integers(1, 9999),
+        "band_start_minute": st.sampled_from([0, 450, 1020]),
+        "band_end_minute": st.sampled_from([0, 700, 1200]),
+        "priority": st.integers(1, 6),
+    },
+    optional={"minimum_fen": st.integers(0, 15000), "day_cap_fen": st.integers(1, 20000)},
+)
+PACKAGES = st.fixed_dictionaries(
+    {
+        "kind": st.just("package"),
+        "amount_fen": st.integers(1, 15000),
+        "package_minutes": st.sampled_from([60, 90, 120]),
+        "priority": st.integers(0, 6),
+    }
+)
 LIVING = (OrderStatus.PAID, OrderStatus.AWAITING_USE, OrderStatus.IN_USE, OrderStatus.COMPLETED)
 HALF_HOURS = st.integers(0, 12)
 LENGTHS = st.integers(1, 5)
@@ -80,15 +127,31 @@ class Life(RuleBasedStateMachine):
         self.numbers: list[str] = []
         self.attempts: list[str] = []
 
-    @initialize()
-    def open_shop(self) -> None:
+    @initialize(
+        policy=POLICIES,
+        prices=st.lists(HOURLY | PACKAGES, max_size=3),
+        percent_off=st.sampled_from([None, 10, 33]),
+    )
+    def open_shop(
+        self, policy: dict[str, Any], prices: list[dict[str, Any]], percent_off: int | None
+    ) -> None:
         db.session.remove()
         empty_tables()
         for book in (self.service.payments, self.service.refunds):
             book.clear()
         register_service(self.now)
         self.store = factories.make_store()
-        factories.make_policy(self.store, **POLICY)
+        factories.make_policy(self.store, **POLICY | policy)
+        for price in prices:
+            factories.make_price(
+                self.store,
+                price["amount_fen"],
+                **{name: value for name, value in price.items() if name != "amount_fen"},
+            )
+        if percent_off is not None:
+            discount = {"off_percent": percent_off, "first_order_only": percent_off == 33}
+            db.session.add(DiscountRule(name="Off", store=self.store, **discount))
+            db.session.commit()
         factories.make_price(self.store)
         factories.make_price(self.store, 9000, priority=5, band_start_minute=17 * 60, band_end_minute=20 * 60)
         self.rooms = [factories.make_room(self.store).id for _ in range(3)]
