@@ -15,8 +15,10 @@ from pathlib import Path
 # The script is started by its path; what belongs to it is found from the project's folder.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from scripts import walkthrough_changes as changes
 from scripts import walkthrough_customer as customer
 from scripts import walkthrough_desk as desk
+from scripts import walkthrough_stays as stays
 from scripts.walkthrough_http import Client, Surprise
 from scripts.walkthrough_refusals import refuse
 from scripts.walkthrough_world import World
@@ -39,8 +41,12 @@ PARTS: tuple[tuple[str, Callable[[World], object]], ...] = (
     ("Racing for a room", customer.race),
     ("Being refused", refuse),
     ("Confirming by hand", customer.confirm_by_hand),
+    ("Refusing by hand", changes.refuse_by_hand),
+    ("Changing and extending", changes.change_and_extend),
+    ("Moving by staff", changes.move_by_staff),
     ("Vouchers", use_voucher),
     ("Walking in", desk.walk_in),
+    ("Staying", stays.stay),
     ("The owner", desk.look_after),
     ("Messages", customer.read_messages),
 )

@@ -153,8 +153,10 @@ def _check_redeemed(
 def walk_in(world: World) -> None:
     """Guests at the counter: a room from now, paid by QR code, let in, and out again."""
     desk, room_id = _room_from_now(world, 90)
+    preview = desk.get(f"/walk-ins/?room_id={room_id}&minutes=90").data["preview"]
     no = desk.submit("/walk-ins/", {"room_id": room_id, "minutes": "90"}, 201).data["no"]
     order = desk.get(f"/orders/{no}").data
+    check(abs(order["total_fen"] - preview["total_fen"]) <= 100, "the walk-in has another price")
     check(
         order["status"] == "pending_payment" and order["due_fen"] > 0,
         "the walk-in does not wait for its money",

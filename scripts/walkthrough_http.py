@@ -9,6 +9,7 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from email.message import Message
+from html.parser import HTMLParser
 from http.cookiejar import CookieJar
 from typing import Any, NoReturn
 
@@ -138,6 +139,13 @@ class Desk(Client):
         fields = {**(form or {}), "csrf_token": self._token}
         return expect(self.request("POST", path, form=fields), status)
 
+    def fill(self, path: str, changes: dict[str, str]) -> Answer:
+        """Open a form, change some of its fields and send it; the answer of a saved form is a redirect."""
+        kept = [pair for pair in read_form(self.page(path)) if pair[0] not in changes]
+        raw = urllib.parse.urlencode([*kept, *changes.items()]).encode()
+        headers = {"Accept": "text/html", "Content-Type": "application/x-www-form-urlencoded"}
+        return self.request("POST", path, raw=raw, headers=headers)
+
     def page(self, path: str) -> Answer:
         """Open a page, following redirects inside the back office."""
         for _ in range(5):
@@ -148,6 +156,41 @@ class Desk(Client):
             if path.startswith("http"):
                 path = path[len(self._base) :]
         surprise("the page redirects for ever", answer)
+
+
+class FormReader(HTMLParser):
+    """Collects what the forms of a page would send, untouched: pairs of name and value in their order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pairs: list[tuple[str, str]] = []
+        self._select = ""
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        """Take the value of a field, or the chosen option of a select."""
+        found = dict(attributes)
+        name, value = found.get("name") or "", found.get("value") or ""
+        if tag == "select":
+            self._select = name
+        elif tag == "option" and "selected" in found and self._select:
+            self.pairs.append((self._select, value))
+        elif tag == "input" and name:
+            if found.get("type") != "checkbox":
+                self.pairs.append((name, value))
+            elif "checked" in found:
+                self.pairs.append((name, value or "y"))
+
+    def handle_endtag(self, tag: str) -> None:
+        """Options belong to the select around them."""
+        if tag == "select":
+            self._select = ""
+
+
+def read_form(page: Answer) -> list[tuple[str, str]]:
+    """Return what the form of a page would send."""
+    reader = FormReader()
+    reader.feed(page.text.partition("<main")[2].partition("</main>")[0])
+    return reader.pairs
 
 
 def csrf_token(page: Answer) -> str:

@@ -170,12 +170,12 @@ class World:
         self.let_pay(payment["payment_no"])
         return customer.order(no)
 
-    def wait_for(self, what: str, look: Callable[[], Any]) -> Any:
+    def wait_for(self, what: str, look: Callable[[], Any], *, seconds: float = PATIENCE_SECONDS) -> Any:
         """Ask again and again until *look* finds something; raises Surprise when it takes too long."""
-        until = time.monotonic() + PATIENCE_SECONDS
+        until = time.monotonic() + seconds
         while not (found := look()):
             if time.monotonic() > until:
-                surprise(f"waited {PATIENCE_SECONDS} s in vain: {what}")
+                surprise(f"waited {seconds} s in vain: {what}")
             time.sleep(0.5)
         return found
 
