@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import json
 import multiprocessing
+import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -158,6 +160,15 @@ _shared: list[tuple[Barrier, Any]] = []
 
 def _remember(barrier: Barrier, attempts: Any) -> None:
     _shared.append((barrier, attempts))
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Leave nobody behind when the test run is ended by force."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def wait_for_others() -> None:
