@@ -104,12 +104,11 @@ def leave(number: int, frame: FrameType | None) -> None:
 
 def main() -> int:
     """Measure and report; Ctrl-C stops everything that was started."""
-    signal.signal(signal.SIGTERM, leave)
+    # A shell hands SIGINT over ignored to what runs in the background.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
     wanted, before = parse(), load()
-    try:
-        report = write_report(run(wanted), before)
-    except KeyboardInterrupt:
-        return 130
+    report = write_report(run(wanted), before)
     if wanted.out:
         wanted.out.write_text(report, encoding="utf-8")
     print(report)

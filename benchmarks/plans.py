@@ -25,6 +25,7 @@ from scripts.processes import wait_until
 # The first requests of a worker prepare statements and fill caches.
 WARM_UP, REQUESTS = 40, 20
 MOST_BUFFERS = 300
+SHOWN = 3
 TABLE = "bookings"
 SETTINGS = {
     "log_statement": "all",
@@ -78,10 +79,18 @@ class Seen:
         found = [plan["Plan"] for plan in self.plans if any(_nodes_on_table(plan))]
         return max((plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] for plan in found), default=0)
 
+    def dearest(self, number: int) -> list[tuple[int, str]]:
+        """Return the buffers and the text of the statements that touched most."""
+        found: dict[str, int] = {}
+        for plan in self.plans:
+            text, top = " ".join(plan["Query Text"].split()), plan["Plan"]
+            found[text] = max(found.get(text, 0), top["Shared Hit Blocks"] + top["Shared Read Blocks"])
+        return sorted(((buffers, text) for text, buffers in found.items()), reverse=True)[:number]
+
 
 def plans(world: World, engine: str, sizes: list[int], options: Options) -> Result:
     """Look at a read and a booking of every size on PostgreSQL."""
-    goals, rows = [], []
+    goals, rows, dearest = [], [], []
     for size in sizes:
         progress(f"plans: {size:,} bookings")
         site = world.site("postgresql", size)
@@ -94,8 +103,17 @@ def plans(world: World, engine: str, sizes: list[int], options: Options) -> Resu
         rows += [_cells(size, "a week", read), _cells(size, "a booking", booked)]
         rows.append(_cells(size, "control: a week without indexes", blind))
         goals += _goals(f"{size:,} bookings", read, booked, blind)
+        dearest += [(f"{size:,}", str(number), _short(text)) for number, text in booked.dearest(SHOWN)]
     head = ("bookings", "request", "round trips", "statements", "scans of the whole table", "buffers")
-    return Result(goals=goals, notes=[f"### What the database is asked\n\n{markdown(head, rows)}"])
+    asked = f"### What the database is asked\n\n{markdown(head, rows)}"
+    parts = markdown(("bookings", "buffers", "statement"), dearest)
+    return Result(goals=goals, notes=[asked, f"### The dearest statements of a booking\n\n{parts}"])
+
+
+def _short(text: str) -> str:
+    """Return the beginning and the end of a statement, fit for a table."""
+    short = text if len(text) <= 110 else f"{text[:50]} … {text[-60:]}"
+    return f"`{short.replace('|', '¦')}`"
 
 
 @contextmanager
