@@ -19,6 +19,7 @@ from scripts import walkthrough_changes as changes
 from scripts import walkthrough_customer as customer
 from scripts import walkthrough_desk as desk
 from scripts import walkthrough_stays as stays
+from scripts.walkthrough_alipay import pay_by_alipay
 from scripts.walkthrough_http import Client, Surprise
 from scripts.walkthrough_refusals import refuse
 from scripts.walkthrough_world import World
@@ -38,6 +39,7 @@ PARTS: tuple[tuple[str, Callable[[World], object]], ...] = (
     ("Cancelling late", customer.cancel_late),
     ("Cancelling before paying", customer.cancel_unpaid),
     ("Failing to pay", customer.fail_a_payment),
+    ("Paying by Alipay", pay_by_alipay),
     ("Racing for a room", customer.race),
     ("Being refused", refuse),
     ("Confirming by hand", customer.confirm_by_hand),

@@ -156,9 +156,9 @@ class World:
         check(payment["channel"] == channel, "the payment names another channel")
         return payment
 
-    def let_pay(self, payment_no: str) -> dict[str, Any]:
+    def let_pay(self, payment_no: str, service: str = "wechat") -> dict[str, Any]:
         """Let the customer's payment succeed at the payment service; its callback goes to the product."""
-        path = f"/_control/payments/wechat/{payment_no}/succeed"
+        path = f"/_control/payments/{service}/{payment_no}/succeed"
         answer = self.sandbox.post(path)
         delivered: dict[str, Any] = answer.data
         check(delivered.get("delivered") is True, "the callback was not accepted", answer)

@@ -12,6 +12,7 @@ import pytest
 import app.gateways as gateways
 from app.gateways import GatewaySettings, MiniProgramCredentials
 from app.gateways.ports import GatewayRefused
+from tests.gateways.alipay_service import credentials as alipay_credentials
 from tests.gateways.loopback import Loopback, json_answer
 from tests.gateways.pay_service import credentials, sign_success
 
@@ -33,13 +34,14 @@ def own_configuration() -> Iterator[None]:
     gateways._configured.settings, gateways._configured.redis_client = kept.settings, kept.redis_client
     gateways.mini_program.cache_clear()
     gateways.wechat_pay.cache_clear()
+    gateways.alipay.cache_clear()
 
 
 def development(url: str, media_dir: Path = Path("media")) -> GatewaySettings:
     return GatewaySettings(url, url, 1, media_dir, is_production=False)
 
 
-@pytest.mark.parametrize("name", ["wechat_api_url", "wechat_pay_url"])
+@pytest.mark.parametrize("name", ["wechat_api_url", "wechat_pay_url", "alipay_url"])
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8090", "ftp://x", "api.weixin.qq.com", ""])
 def test_production_refuses_an_address_that_is_not_https(name: str, url: str) -> None:
     with pytest.raises(ValueError, match=name):
@@ -92,6 +94,20 @@ def test_a_gateway_is_shared_by_credentials_until_it_is_configured_anew() -> Non
 
     assert gateways.wechat_pay(credentials()) is not channel
     assert gateways.mini_program(PROGRAM) is not program
+
+
+def test_alipay_is_shared_likewise() -> None:
+    gateways.configure(PRODUCTION)
+    first = gateways.alipay(alipay_credentials())
+
+    assert gateways.alipay(alipay_credentials()) is first
+    assert gateways.alipay(alipay_credentials(app_id="2021000000000002")) is not first
+
+    gateways.configure(PRODUCTION)
+
+    assert gateways.alipay(alipay_credentials()) is not first
+    with pytest.raises(GatewayRefused, match="credentials_invalid"):
+        gateways.alipay(alipay_credentials(app_private_key="not a key"))
 
 
 def test_unusable_credentials_are_a_refusal() -> None:

@@ -114,6 +114,61 @@ def test_register_refuses_a_missing_file(tmp_path: Path, now: datetime) -> None:
         channels.register_sandbox_credentials(tmp_path / "none.json", now=now)
 
 
+def with_alipay() -> dict[str, Any]:
+    """The credentials of a shop that takes Alipay as well."""
+    alipay = {
+        "app_id": "2021000000000001",
+        "seller_id": "2088000000000001",
+        "app_private_key": PRIVATE,
+        "alipay_public_key": PUBLIC,
+    }
+    return credentials() | {"alipay": alipay}
+
+
+def test_alipay_is_offered_once_it_is_set_up_and_while_it_is_on(tmp_path: Path, now: datetime) -> None:
+    channels.register_credentials(write(tmp_path, credentials()), now=now)
+    with pytest.raises(InvalidField):
+        channels.find_channel("alipay_qr")
+    with pytest.raises(InvalidField):
+        channels.login_service("alipay")
+    assert channels.code_channels() == [PaymentChannel.WECHAT_NATIVE]
+
+    channels.register_credentials(write(tmp_path, with_alipay()), now=now)
+
+    assert channels.find_channel("alipay_qr") is PaymentChannel.ALIPAY_QR
+    assert channels.code_channels() == [PaymentChannel.WECHAT_NATIVE, PaymentChannel.ALIPAY_QR]
+    assert channels.payment_channel(PaymentChannel.ALIPAY) is channels.callback_channel("alipay")
+    identity = channels.payment_identity(PaymentChannel.ALIPAY)
+    assert identity == channels.PaymentIdentity("2088000000000001", "2021000000000001")
+    assert channels.login_service("alipay") == (channels.alipay(), "2021000000000001")
+    next(row for row in rows() if row.channel == "alipay").is_enabled = False
+    db.session.commit()
+    with pytest.raises(InvalidField):
+        channels.find_channel("alipay")
+    assert channels.code_channels() == [PaymentChannel.WECHAT_NATIVE]
+
+
+def test_secrets_of_alipay_are_encrypted(tmp_path: Path, now: datetime) -> None:
+    channels.register_credentials(write(tmp_path, with_alipay()), now=now)
+
+    stored = db.session.execute(text("SELECT settings, secrets FROM channel_credentials")).all()
+
+    assert "PRIVATE KEY" not in repr(stored)
+    (row,) = [row for row in rows() if row.channel == "alipay"]
+    assert row.secrets == {"app_private_key": PRIVATE}
+
+
+@pytest.mark.parametrize("missing", ["app_id", "seller_id", "app_private_key", "alipay_public_key"])
+def test_alipay_is_set_up_whole_or_not_at_all(tmp_path: Path, now: datetime, missing: str) -> None:
+    incomplete = with_alipay()
+    del incomplete["alipay"][missing]
+
+    with pytest.raises(InvalidField):
+        channels.register_credentials(write(tmp_path, incomplete), now=now)
+
+    assert rows() == []
+
+
 @pytest.mark.parametrize(
     ("ask", "refusal"),
     [

@@ -10,9 +10,9 @@ from werkzeug.test import TestResponse
 
 from app.domain.states import OrderStatus
 from app.extensions import db
-from app.models import BookingPolicy, Payment, Refund, Store
-from app.services import walk_ins
-from tests.services.counter import unchanged
+from app.models import BookingPolicy, ChannelCredential, Payment, Refund, Store
+from app.services import channels, walk_ins
+from tests.services.counter import APP, MERCHANT, unchanged
 from tests.services.shop import Shop
 from tests.views.conftest import Clock, LogIn
 from tests.views.helpers import JSON, Visitor, main_of, stranger_of
@@ -160,8 +160,30 @@ def test_money_is_collected_by_a_code_on_the_screen(
     assert '<div class="collect-code"><svg' in page.get_data(as_text=True)
     answer = act(cashier, no, "take_payment")
     assert answer.status_code == 200 and answer.json is not None
+    # Nothing else is offered where nothing else is set up.
+    assert "alipay_qr" not in page.get_data(as_text=True)
     # A second tap goes on with the same payment.
     assert [payment.payment_no for payment in shop.rows(Payment)] == [answer.json["payment_no"]]
+
+
+def test_guests_scan_with_alipay_where_it_is_set_up(
+    shop: Shop, cashier: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = {"app_id": APP, "seller_id": MERCHANT, "alipay_public_key": "-"}
+    row = ChannelCredential(channel="alipay", settings=identity, secrets={}, created_at=shop.now)
+    db.session.add(row)
+    db.session.commit()
+    monkeypatch.setattr(channels, "alipay", lambda: shop.pay_service)
+    monkeypatch.setattr(shop.pay_service, "create_payment", lambda request: {"code_url": "https://qr.test/a"})
+    no = walk_ins.create_walk_in(shop.room.id, minutes=60, actor=shop.cashier(), now=shop.now)
+
+    first = cashier.post(f"/orders/{no}/actions/take_payment")
+    second = cashier.post(f"/orders/{no}/actions/take_payment", data={"channel": "alipay_qr"})
+
+    pages = [page.get_data(as_text=True) for page in (first, second)]
+    offered = [('value="alipay_qr"' in text, 'value="wechat_native"' in text) for text in pages]
+    assert offered == [(True, False), (False, True)]
+    assert [payment.channel.value for payment in shop.rows(Payment)] == ["wechat_native", "alipay_qr"]
 
 
 @pytest.mark.parametrize(
