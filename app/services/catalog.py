@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from math import asin, cos, radians, sin, sqrt
 from typing import Any
@@ -12,13 +13,14 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import or_, select
 from sqlalchemy.orm import contains_eager, selectinload
 
+from app.domain.booking_rules import BookingPolicy
 from app.domain.errors import NotFound
 from app.domain.opening import OpeningRule, is_open_at
 from app.domain.slots import local_date
-from app.models import BookingPolicy, BookingSession, Facility, Media, MediaKind, Room, RoomFacility, Store
+from app.models import Facility, Media, MediaKind, Room, RoomFacility, Store
 from app.services.availability import present_states
-from app.services.room_rules import RoomRules, policy_of_row
-from app.services.store_config import load_price_book, load_room, load_store_rooms
+from app.services.room_rules import RoomRules
+from app.services.store_config import StoreConfig, load_room_config, load_store_config
 from app.services.unit_of_work import session
 
 EARTH_RADIUS_M = 6_371_000
@@ -46,8 +48,9 @@ def get_store(
     store_id: int, *, now: datetime, lat: float | None = None, lng: float | None = None
 ) -> dict[str, Any]:
     """Return one store with introduction, media, facilities, policy and sessions; raises NotFound."""
+    config = load_store_config(store_id)
     store = session().scalar(
-        select(Store).where(Store.id == store_id, Store.is_active).options(selectinload(Store.opening_hours))
+        select(Store).where(Store.id == store_id).options(selectinload(Store.opening_hours))
     )
     if store is None:
         raise NotFound()
@@ -57,35 +60,34 @@ def get_store(
         "transport": store.transport,
         "media": [_medium(row) for row in media],
         "facilities": _store_facilities(store_id),
-        "policy": _policy_summary(store_id),
-        "sessions": _sessions(store_id),
+        "policy": _policy_summary(config.policy),
+        "sessions": [asdict(each) for each in config.sessions],
     }
 
 
 def list_rooms(store_id: int, *, now: datetime) -> list[dict[str, Any]]:
     """Return the rooms of a store in the order shown, with their state of this moment; raises NotFound."""
-    if session().scalar(select(Store.id).where(Store.id == store_id, Store.is_active)) is None:
-        raise NotFound()
-    return _room_items(load_store_rooms(store_id), now)
+    config = load_store_config(store_id)
+    return _room_items(config, config.rooms, now)
 
 
 def get_room(room_id: int, *, now: datetime) -> dict[str, Any]:
     """Return one room; raises NotFound."""
-    return _room_items([load_room(room_id)], now)[0]
+    config = load_room_config(room_id)
+    return _room_items(config, [config.room(room_id)], now)[0]
 
 
-def _room_items(rooms: Sequence[RoomRules], now: datetime) -> list[dict[str, Any]]:
+def _room_items(config: StoreConfig, rooms: Sequence[RoomRules], now: datetime) -> list[dict[str, Any]]:
     if not rooms:
         return []
     ids = [room.room_id for room in rooms]
     rows = {row.id: row for row in session().scalars(_room_query(ids)).unique()}
     media = _load_media(Media.room_id.in_(ids))
-    book = load_price_book(rooms[0].store_id)
     states = present_states(rooms, now=now)
     return [
         _room_item(rows[room.room_id], media[room.room_id])
         | {
-            "price_from_fen": book.price_from_fen(room.priced_room, first_on=local_date(now, room.tz)),
+            "price_from_fen": config.book.price_from_fen(room.priced_room, first_on=local_date(now, room.tz)),
             "state": states[room.room_id],
         }
         for room in rooms
@@ -185,34 +187,12 @@ def _store_facilities(store_id: int) -> list[dict[str, Any]]:
     return [{"name": name, "brand": None, "remark": None} for name in names]
 
 
-def _policy_summary(store_id: int) -> dict[str, Any] | None:
+def _policy_summary(policy: BookingPolicy | None) -> dict[str, Any] | None:
     """The store's own rules; single rooms may have others, which their quotes show."""
-    table = BookingPolicy.__table__
-    row = (
-        session()
-        .execute(select(table).where(table.c.store_id == store_id, table.c.room_id.is_(None)))
-        .mappings()
-        .one_or_none()
-    )
-    if row is None:
+    if policy is None:
         return None
-    policy = policy_of_row(row)
     shown = {name: getattr(policy, name) for name in policy.__slots__ if name not in ("id", "version")}
     return shown | {"cancel_steps": list(policy.cancel_steps), "change_steps": list(policy.change_steps)}
-
-
-def _sessions(store_id: int) -> list[dict[str, Any]]:
-    rows = session().execute(
-        select(
-            BookingSession.id,
-            BookingSession.name,
-            BookingSession.start_minute,
-            BookingSession.length_minutes,
-        )
-        .where(BookingSession.store_id == store_id, BookingSession.is_active)
-        .order_by(BookingSession.start_minute, BookingSession.id)
-    )
-    return [dict(row) for row in rows.mappings()]
 
 
 def _distance(store: Store, lat: float | None, lng: float | None) -> int | None:
