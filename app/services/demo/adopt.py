@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import and_, func, or_, select
 
-from app.domain.states import OrderStatus, PaymentStatus, RefundStatus
+from app.domain.states import OrderStatus, PaymentChannel, PaymentStatus, RefundStatus
 from app.gateways import sandbox_control
 from app.gateways.ports import GatewayUnavailable
 from app.gateways.sandbox_control import PaidPayment
@@ -18,6 +18,7 @@ from app.services.unit_of_work import session, transactional
 log = logging.getLogger(__name__)
 
 RECENT = timedelta(days=30)
+COLLECTED_BY_WECHAT = (PaymentChannel.WECHAT_JSAPI, PaymentChannel.WECHAT_NATIVE)
 # What these orders paid may still go back, however long ago it came in.
 REFUNDABLE = (
     OrderStatus.PAID,
@@ -59,7 +60,7 @@ def _load_payments(now: datetime) -> list[PaidPayment]:
         select(*columns)
         .join(Order, Order.id == Payment.order_id)
         .outerjoin(Refund, is_done)
-        .where(Payment.status == PaymentStatus.SUCCEEDED)
+        .where(Payment.status == PaymentStatus.SUCCEEDED, Payment.channel.in_(COLLECTED_BY_WECHAT))
         .where(or_(Payment.paid_at >= now - RECENT, Order.status.in_(REFUNDABLE)))
         .group_by(Payment.id)
         .order_by(Payment.id)
