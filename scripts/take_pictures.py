@@ -34,6 +34,10 @@ SHOTS = {
 }
 
 
+# What is below the window belongs to the picture.
+WHOLE = frozenset({"price-trial"})
+
+
 def main(address: str) -> None:
     """Write every picture anew."""
     FOLDER.mkdir(parents=True, exist_ok=True)
@@ -65,10 +69,12 @@ def take_desktop(page: Page) -> None:
     log_in(page, "owner")
     for name, path in SHOTS.items():
         page.goto(path, wait_until="networkidle")
-        save(page, name)
+        save(page, name, is_whole=name in WHOLE)
     page.goto("/orders/list/?_flt_0_status=awaiting_use")
     page.locator("tr[data-row] .cell-main a").first.click()
     save(page, "order")
+    hold_extension(page)
+    save(page, "order-change")
     show_voucher(page)
     save(page, "redemption")
 
@@ -91,11 +97,19 @@ def show_voucher(page: Page) -> None:
     page.wait_for_selector(".definitions")
 
 
-def save(page: Page, name: str) -> None:
-    """Write what the window shows, with fewer colours where the file would be large."""
+def hold_extension(page: Page) -> None:
+    """Add the least time to the order that is shown; it then waits for its payment."""
+    page.goto(f"{page.url}/extend")
+    page.locator(".offers .btn").first.click()
+    page.locator(".confirm-form .btn-primary").click()
+    page.wait_for_selector(".now-card")
+
+
+def save(page: Page, name: str, *, is_whole: bool = False) -> None:
+    """Write what the window or the whole page shows, with fewer colours where the file would be large."""
     page.wait_for_load_state("networkidle")
     # The cursor and freshly opened parts must look the same each time.
-    picture = Image.open(io.BytesIO(page.screenshot(animations="disabled", caret="hide")))
+    picture = Image.open(io.BytesIO(page.screenshot(animations="disabled", caret="hide", full_page=is_whole)))
     path = FOLDER / f"{name}.png"
     picture.save(path, optimize=True)
     if path.stat().st_size > MAX_BYTES:
