@@ -7,7 +7,7 @@ from flask import Flask
 
 from app.domain.states import OrderStatus, PaymentStatus, ShiftStatus
 from app.models import CounterEntry, Payment, Refund, Shift, ShiftCount
-from app.services import cancellations, counter, shifts
+from app.services import adjustments, cancellations, counter, shifts
 from tests.services.desk import CASH, FLOAT_FEN, POS, Desk, slip
 from tests.services.shop import Shop
 from tests.services.test_change_races import race
@@ -38,6 +38,19 @@ def test_two_cashiers_take_the_same_due(app: Flask, shop: Shop) -> None:
         assert sorted(answers) == ["done", *["invalid_transition"] * 3]
         assert shop.order(no).paid_fen == 12000
     assert len(shop.rows(CounterEntry)) == ROUNDS
+    check_ledger(shop)
+
+
+def test_two_cashiers_take_what_a_living_order_still_owes(app: Flask, shop: Shop) -> None:
+    """No status changes here: only the order's lock tells the second that nothing is owed any more."""
+    desks = [Desk.open(shop, username) for username in ("cashier", "second", "third", "fourth")]
+    for number in range(ROUNDS):
+        no = shop.paid_booking(3 + 3 * number, actor=shop.another_guest())
+        adjustments.add_adjustment(no, 3000, "加水果", actor=desks[0].cashier, now=shop.now)
+        answers = race(app, [lambda desk=desk, no=no: desk.take(no, at=shop.now) for desk in desks])
+        assert sorted(answers) == ["done", *["invalid_transition"] * 3]
+        assert shop.order(no).paid_fen == 15000
+    assert shop.rows(Refund) == []
     check_ledger(shop)
 
 
