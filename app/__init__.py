@@ -53,7 +53,7 @@ def _init_extensions(app: Flask) -> None:
         app, extensions.db, directory=str(Path(__file__).parent.parent / "migrations")
     )
     extensions.csrf.init_app(app)
-    extensions.limiter.init_app(app)
+    extensions.init_limiter(app)
     assert models  # every table is known before anything runs
 
 

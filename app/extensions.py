@@ -8,8 +8,9 @@ import hmac
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from enum import Enum
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -23,7 +24,7 @@ from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_migrate import Migrate
 from flask_wtf import CSRFProtect
-from sqlalchemy import Engine, MetaData, event
+from sqlalchemy import Connection, Engine, MetaData, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 
 from app.domain.actor import NO_STORES, StoreScope
@@ -156,8 +157,21 @@ redis_holder = RedisHolder()
 
 # The stores that ORM reads may return in this context; nobody sees anything until an entry point says so.
 _scope: ContextVar[StoreScope] = ContextVar("store_scope", default=NO_STORES)
-# How SQLite begins a transaction: a writer takes its lock at once, so that it waits instead of failing.
-_sqlite_begin: ContextVar[str] = ContextVar("sqlite_begin", default="BEGIN")
+
+
+class _Begin(Enum):
+    """How transactions begin: the statement for SQLite, and whether PostgreSQL commits each statement.
+
+    A writer of SQLite takes its lock at once, so that it waits instead of failing.
+    """
+
+    PLAIN = ("BEGIN", False)
+    READING = ("BEGIN", True)
+    WRITING = ("BEGIN IMMEDIATE", False)
+    ALONE = (None, True)
+
+
+_begin: ContextVar[_Begin] = ContextVar("begin", default=_Begin.PLAIN)
 
 
 def current_scope() -> StoreScope:
@@ -181,34 +195,53 @@ def use_scope(scope: StoreScope) -> Iterator[None]:
 
 
 @contextmanager
-def writing() -> Iterator[None]:
-    """Make transactions that begin inside the block writers from their start (SQLite)."""
-    token = _sqlite_begin.set("BEGIN IMMEDIATE")
+def _beginning(how: _Begin) -> Iterator[None]:
+    token = _begin.set(how)
     try:
         yield
     finally:
-        _sqlite_begin.reset(token)
+        _begin.reset(token)
+
+
+def writing() -> AbstractContextManager[None]:
+    """Make transactions that begin inside the block writers from their start (SQLite)."""
+    return _beginning(_Begin.WRITING)
+
+
+def standing_alone() -> AbstractContextManager[None]:
+    """Make each statement inside the block a transaction of its own."""
+    return _beginning(_Begin.ALONE)
 
 
 def set_writing(is_writing: bool) -> None:
     """As `writing`, for the rest of this context (a back-office request that posts a form)."""
-    _sqlite_begin.set("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+    _begin.set(_Begin.WRITING if is_writing else _Begin.PLAIN)
+
+
+def set_reading_only(is_reading: bool) -> None:
+    """Read without transactions in this context, which saves two trips to PostgreSQL; `writing` still wins.
+
+    At READ COMMITTED a transaction adds nothing to reads. What writes has to be in a unit of work, because
+    nothing else could be taken back.
+    """
+    _begin.set(_Begin.READING if is_reading else _Begin.PLAIN)
 
 
 def is_writing() -> bool:
     """Tell whether what this context reads may be its own writing, which can still be undone."""
-    return _sqlite_begin.get() != "BEGIN"
+    return _begin.get() is _Begin.WRITING
 
 
 def prepare_engine(engine: Engine, lock_seconds: float) -> None:
     """Set what each new connection of *engine* needs on its own database."""
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", lambda connection, _: _prepare_sqlite(connection, lock_seconds))
-        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(_sqlite_begin.get()))
+        event.listen(engine, "begin", _begin_sqlite)
     else:
         event.listen(engine, "connect", lambda connection, _: _prepare_postgresql(connection, lock_seconds))
         event.listen(engine, "checkin", lambda _, record: record.info.update(rested_from=time.monotonic()))
         event.listen(engine, "checkout", partial(_notice_dead, engine))
+        event.listen(engine, "begin", _begin_postgresql)
 
 
 def _notice_dead(engine: Engine, connection: Any, record: Any, _proxy: Any) -> None:
@@ -260,6 +293,20 @@ def _prepare_postgresql(connection: Any, lock_seconds: float) -> None:
     connection.commit()
 
 
+def _begin_sqlite(connection: Connection) -> None:
+    statement = _begin.get().value[0]
+    if statement is not None:
+        connection.exec_driver_sql(statement)
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    # The driver sends BEGIN with the first statement, or not at all.
+    driver: Any = connection.connection.driver_connection
+    is_alone = _begin.get().value[1]
+    if driver.autocommit != is_alone:
+        driver.autocommit = is_alone
+
+
 def configure_redis(app: Flask) -> None:
     """Bind Redis and the rate limiter to the application's settings."""
     config = app.config
@@ -274,6 +321,15 @@ def configure_redis(app: Flask) -> None:
             "retry": None,
         },
     )
+
+
+def init_limiter(app: Flask) -> None:
+    """Bind the limiter for its storage alone: what is limited is counted where it happens.
+
+    Being registered already keeps it from asking itself, in vain, before and after every request.
+    """
+    app.extensions.setdefault("limiter", set()).add(limiter)
+    limiter.init_app(app)
 
 
 def _limiter_address(url: str) -> str:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.api.auth import current_actor, current_customer_id
+from app.api.auth import current_actor
 from app.api.endpoints import Blueprint, Keyed
 from app.api.guards import limit_vouchers
 from app.api.refusals import BOOKING_CODES
 from app.api.schemas.orders import BookingRequestSchema, OrderSchema
 from app.domain.clock import utc_now
-from app.services import bookings, orders, quotes
+from app.services.bookings import answer_booking
+from app.services.idempotency import Answer, Keep
+from app.services.orders import describe_order
+from app.services.quotes import BookingRequest
 
 blueprint = Blueprint("bookings", "Bookings")
 
@@ -22,12 +25,12 @@ blueprint = Blueprint("bookings", "Bookings")
     answer=OrderSchema,
     status=201,
     guard=limit_vouchers,
-    keyed=Keyed.LOCAL,
+    keyed=Keyed.SERVICE,
     codes=BOOKING_CODES,
 )
-def create_booking(body: dict[str, Any]) -> dict[str, Any]:
+def create_booking(body: dict[str, Any], keep: Keep) -> Answer:
     """Hold a room until it is paid; with nothing due the order is confirmed at once."""
     now = utc_now()
     note = body.pop("note") or ""
-    no = bookings.create_booking(quotes.BookingRequest(**body), note=note, actor=current_actor(), now=now)
-    return orders.get_order(no, customer_id=current_customer_id(), now=now)
+    shown = Keep(keep.request, lambda order: keep.answer(describe_order(order, now=now)))
+    return answer_booking(BookingRequest(**body), shown, note=note, actor=current_actor(), now=now)

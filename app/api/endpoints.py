@@ -11,14 +11,18 @@ from flask import Response
 from flask_smorest import Blueprint as SmorestBlueprint
 from marshmallow import Schema
 
-from app.api.answers import JSON, json_answer, tagged
+from app.api.answers import JSON, json_answer, raw_answer, tagged
 from app.api.auth import View, accept_customer, require_customer
 from app.api.documents import describe_errors, describe_operation
+from app.api.dumping import compile_dump
 from app.api.errors import register_error_handlers
-from app.api.idempotency import idempotent
+from app.api.idempotency import idempotent, keeping
 from app.api.limits import check_request, count_failures
 from app.api.requests import BodyParser
 from app.extensions import INTERFACE, csrf
+from app.services.idempotency import Answer
+
+Maker = Callable[[Any], Response]
 
 
 class Access(Enum):
@@ -30,10 +34,14 @@ class Access(Enum):
 
 
 class Keyed(Enum):
-    """How a repetition is recognised: in the transaction of the effect, or by a claim of its own."""
+    """How a repetition is recognised: in the transaction of the effect, or by a claim of its own.
+
+    SERVICE is local too, but the service keeps the answer itself: its handler gets `keep`, returns an Answer.
+    """
 
     LOCAL = "local"
     REMOTE = "remote"
+    SERVICE = "service"
 
 
 class Blueprint(SmorestBlueprint):
@@ -72,7 +80,8 @@ class Blueprint(SmorestBlueprint):
         """
 
         def register(view: View) -> View:
-            run = self._shaped(view, answer, status)
+            make = _maker(answer, status)
+            run = self._shaped(view, make, answer, status)
             if query is not None:
                 # An instance, because a class would be made into one for every request.
                 run = self.arguments(query(), location="query")(run)
@@ -80,7 +89,9 @@ class Blueprint(SmorestBlueprint):
                 shape = body()
                 is_needed = any(field.required for field in shape.fields.values())
                 run = self.arguments(shape, required=is_needed)(run)
-            if keyed is not None:
+            if keyed is Keyed.SERVICE:
+                run = keeping(make)(run)
+            elif keyed is not None:
                 run = idempotent(remote=keyed is Keyed.REMOTE)(run)
             if guard is not None:
                 run = guard(run)
@@ -99,20 +110,27 @@ class Blueprint(SmorestBlueprint):
 
         return register
 
-    def _shaped(self, view: View, answer: type[Schema] | Schema | None, status: int) -> View:
-        """Turn what the handler returns into an answer by the schema, and document it."""
-        schema = answer() if isinstance(answer, type) else answer
+    def _shaped(self, view: View, make: Maker, answer: type[Schema] | Schema | None, status: int) -> View:
+        """Turn what the handler returns into an answer, and document it."""
 
         @wraps(view)
         def run(*args: Any, **kwargs: Any) -> Response:
             data = view(*args, **kwargs)
-            if isinstance(data, Response):
-                return data
-            return Response(status=status) if schema is None else json_answer(schema.dump(data), status)
+            if isinstance(data, Answer):
+                return raw_answer(data.status, data.body)
+            return data if isinstance(data, Response) else make(data)
 
-        documented = self.response(status, schema, content_type=None if schema is None else JSON)
+        documented = self.response(status, answer, content_type=None if answer is None else JSON)
         shaped: View = documented(run)
         return shaped
+
+
+def _maker(answer: type[Schema] | Schema | None, status: int) -> Maker:
+    """Return what makes a response of data by the schema *answer*."""
+    if answer is None:
+        return lambda _data: Response(status=status)
+    dump = compile_dump(answer() if isinstance(answer, type) else answer)
+    return lambda data: json_answer(dump(data), status)
 
 
 def _with_access(access: Access) -> Callable[[View], View]:

@@ -28,12 +28,18 @@ def _is_wrong_code(answer: Response) -> bool:
     return answer.status_code in (401, 403, 422)
 
 
-def _is_unknown_voucher(answer: Response) -> bool:
+def _names_voucher() -> bool:
+    """Tell whether a request asks for a voucher, in its address or in its body."""
+    if request.method == "GET":
+        return True
+    body = request.get_json(silent=True)
+    return isinstance(body, dict) and bool(body.get("voucher_code"))
+
+
+def _is_unknown(answer: Response) -> bool:
     """A voucher code that is nobody's, or somebody else's."""
-    if answer.status_code != 404:
-        return False
-    return request.method == "GET" or bool((request.get_json(silent=True) or {}).get("voucher_code"))
+    return answer.status_code == 404
 
 
 limit_codes = limit_failures("API_LOGIN_FAILURE_LIMIT", "login", _is_wrong_code)
-limit_vouchers = limit_failures("VOUCHER_LOOKUP_LIMIT", "voucher", _is_unknown_voucher)
+limit_vouchers = limit_failures("VOUCHER_LOOKUP_LIMIT", "voucher", _is_unknown, _names_voucher)

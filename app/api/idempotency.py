@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from flask import request
+from flask import Response, request
 from flask_babel import lazy_gettext as _l
 
 from app.api.answers import raw_answer
@@ -15,7 +15,15 @@ from app.api.auth import current_actor_or_none
 from app.api.errors import refusal_answer
 from app.domain.clock import utc_now
 from app.domain.errors import DomainError, InvalidField
-from app.services.idempotency import Answer, KeyedRequest, answer_in_transaction, answer_under_claim
+from app.services.idempotency import (
+    NOT_KEPT,
+    Answer,
+    Keep,
+    KeyedRequest,
+    answer_in_transaction,
+    answer_under_claim,
+    keep_refusal,
+)
 
 HEADER = "Idempotency-Key"
 MAX_LENGTH = 64
@@ -40,6 +48,32 @@ def idempotent(*, remote: bool = False) -> Callable[[View], View]:
                 _keyed_request(key), lambda: _as_answer(view(*args, **kwargs)), _refused, now=utc_now()
             )
             return raw_answer(kept.status, kept.body)
+
+        return run
+
+    return decorate
+
+
+def keeping(make: Callable[[Any], Response]) -> Callable[[View], View]:
+    """As `idempotent`, for a handler whose service keeps the answer itself; it gets `keep` to do so.
+
+    *make* turns what the operation shows into its response. A refusal is kept here, after its work has been
+    rolled back.
+    """
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            key = request.headers.get(HEADER)
+            keyed = None if key is None else _keyed_request(key)
+            keep = Keep(keyed, lambda data: _as_answer(make(data)))
+            try:
+                return view(*args, **kwargs, keep=keep)
+            except DomainError as refusal:
+                if keyed is None or isinstance(refusal, NOT_KEPT):
+                    raise
+                answer = keep_refusal(keyed, _refused(refusal), now=utc_now())
+            return raw_answer(answer.status, answer.body)
 
         return run
 

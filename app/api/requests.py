@@ -23,7 +23,7 @@ from app.api.errors import http_answer
 from app.api.schemas.base import MAX_ID
 from app.domain.actor import ALL_STORES
 from app.domain.errors import InvalidField, Malformed
-from app.extensions import Application, current_scope, is_interface, set_scope
+from app.extensions import Application, current_scope, is_interface, set_reading_only, set_scope
 
 log = logging.getLogger(__name__)
 
@@ -141,12 +141,14 @@ def _enter_context() -> None:
     refresh()
     g.scope_before = current_scope()
     set_scope(ALL_STORES)
+    set_reading_only(True)
 
 
 def _close_request(error: BaseException | None) -> None:
     scope = g.pop("scope_before", None)
     if scope is not None:
         set_scope(scope)
+        set_reading_only(False)
         refresh()
 
 

@@ -24,7 +24,7 @@ from app.services import vouchers
 from app.services.availability import paint_rooms
 from app.services.price_books import buyer_of
 from app.services.room_rules import Occupancy, RoomRules, load_occupancy
-from app.services.store_config import load_price_book, load_store_rooms
+from app.services.store_config import StoreConfig, load_known_store
 from app.services.unit_of_work import session
 
 Price = Callable[[RoomRules, Span, Voucher | None], int]
@@ -47,6 +47,7 @@ class Wish:
     order_id: int | None = None
     price: Price | None = None
     avoided_at: datetime | None = None
+    config: StoreConfig | None = None
 
 
 def explain(refusal: DomainError, wish: Wish, *, now: datetime) -> DomainError:
@@ -74,13 +75,14 @@ def find_alternatives(wish: Wish, *, now: datetime) -> list[dict[str, Any]]:
 
 def _open_market(wish: Wish, *, now: datetime) -> _Market:
     """Load what every place near the wish is checked against, once."""
-    rooms = load_store_rooms(wish.room.store_id)
+    config = wish.config or load_known_store(wish.room.store_id)
+    rooms = config.rooms
     window = nearby_window(wish.room.policy, wish.span, now=now, tz=wish.room.tz)
     wide = load_window(window, [room.policy for room in rooms])
     ids = [room.room_id for room in rooms]
     occupancy = load_occupancy(ids, wide, now=now, except_order_id=wish.order_id)
     timelines = paint_rooms(rooms, window, now=now, occupancy=occupancy)
-    book = load_price_book(wish.room.store_id)
+    book = config.book
     return _Market(
         wish=wish,
         rooms={room.room_id: room for room in rooms},

@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import select
 
 from app.domain import booking_rules as rules
 from app.domain.actor import SYSTEM, Actor
 from app.domain.errors import REFUSALS, Blacklisted
-from app.domain.slots import Span, local_date, local_day
-from app.domain.states import OCCUPYING_STATES, BookingState, OrderKind, OrderStatus
-from app.models import Booking, Customer, Order, OrderSource
+from app.domain.slots import Span
+from app.domain.states import BookingState, OrderStatus
+from app.models import Booking, IdempotencyKey, Order, OrderSource
 from app.services import notifications, pending_changes, vouchers
+from app.services.booking_facts import CREATED, Facts, read_facts
 from app.services.booking_rows import booking_of as booking_of
-from app.services.locks import lock_customer, lock_order, lock_rooms
-from app.services.numbers import new_number
-from app.services.order_log import add_lines, move_order, record_event
-from app.services.quotes import BookingRequest, Offer, describe_policy, make_offer, with_alternatives
-from app.services.room_rules import RoomRules, load_occupancy
-from app.services.store_config import load_room
+from app.services.idempotency import Answer, Keep, kept_answer, kept_row
+from app.services.inserts import insert_together
+from app.services.locks import lock_buyer_and_room, lock_order
+from app.services.new_orders import NewOrder, adopt, new_order
+from app.services.new_orders import save_order as save_order
+from app.services.notice_drafts import Subject
+from app.services.notifications import deliver_later, draft_notices
+from app.services.order_log import move_order
+from app.services.quotes import BookingRequest, Draft, Offer, draft_offer, refuse
+from app.services.room_rules import load_occupancy
+from app.services.store_config import config_at, load_room_config
 from app.services.unit_of_work import session, transactional
 
 
@@ -29,131 +35,91 @@ def create_booking(request: BookingRequest, *, note: str = "", actor: Actor, now
     With nothing due the order is confirmed at once. Raises every refusal of a quote, and of the customer:
     Blacklisted, CustomerLimit; refusals carry alternatives. RoomTaken when somebody else was faster.
     """
-    room = load_room(request.room_id)
+    keep = Keep(None, lambda order: Answer(201, order.no.encode()))
+    return answer_booking(request, keep, note=note, actor=actor, now=now).body.decode()
+
+
+def answer_booking(
+    request: BookingRequest, keep: Keep, *, note: str = "", actor: Actor, now: datetime
+) -> Answer:
+    """As `create_booking`, and return the answer that *keep* makes of the order, kept with it.
+
+    A repetition gets the kept answer and has no effect; a refusal is left to the caller to keep. Raises
+    IdempotencyConflict.
+    """
+    config = load_room_config(request.room_id)
     try:
-        return _create_booking(request, room, note=note, actor=actor, now=now)
+        draft = draft_offer(request, config, actor=actor, now=now)
+        return _book(request, draft, keep, note=note, actor=actor, now=now)
     except REFUSALS as refusal:
-        raise with_alternatives(refusal, request, room, actor=actor, now=now) from None
+        # Nobody waits for this: locks and transaction have been given up.
+        raise refuse(refusal, request, config, actor=actor, now=now) from None
 
 
 @transactional
-def _create_booking(
-    request: BookingRequest, room: RoomRules, *, note: str, actor: Actor, now: datetime
-) -> str:
-    customer = lock_customer(actor.id)
-    lock_rooms([room.room_id])
-    release_stale_holds(room.room_id, now=now)
-    offer = make_offer(request, room, actor=actor, now=now)
-    check_customer(customer, offer, now=now)
-    order = save_order(
-        offer, customer_id=customer.id, source=OrderSource.MINI_PROGRAM, note=note, actor=actor, now=now
-    )
-    if offer.voucher is not None:
-        vouchers.lock_voucher(offer.voucher, order)
-    if order.total_fen == 0:
-        settle_paid(order, actor=actor, now=now)
-    return order.no
-
-
-def check_customer(customer: Customer, offer: Offer, *, now: datetime) -> None:
-    """Raise Blacklisted, or CustomerLimit for open holds or bookings on the day of the offer."""
-    if customer.is_blacklisted:
-        raise Blacklisted(data={"rule": "blacklist", "limit": None})
-    tz = offer.room.tz
-    day = local_day(local_date(offer.span.start_at, tz), tz)
-    mine = (
-        select(func.count())
-        .select_from(Booking)
-        .join(Order, Order.id == Booking.order_id)
-        .where(Order.customer_id == customer.id, Booking.change_id.is_(None))
-    )
-    holds = mine.where(Booking.state == BookingState.HELD, Booking.hold_expires_at > now)
-    on_day = mine.where(
-        Booking.state.in_(OCCUPYING_STATES),
-        or_(Booking.state != BookingState.HELD, Booking.hold_expires_at > now),
-        Booking.start_at >= day.start_at,
-        Booking.start_at < day.end_at,
-    )
-    counts = session().execute(select(holds.scalar_subquery(), on_day.scalar_subquery())).one()
-    rules.check_customer_limits(offer.room.policy, open_holds=counts[0], bookings_that_day=counts[1])
-
-
-def save_order(
-    offer: Offer,
-    *,
-    customer_id: int | None,
-    source: OrderSource,
-    note: str = "",
-    is_in_use: bool = False,
-    actor: Actor,
-    now: datetime,
-) -> Order:
-    """Save an order with its lines and the booking of an offer, inside the caller's transaction.
-
-    The order waits for its payment and the booking is held, unless the guests are let in at once. The caller
-    holds the room's lock. Raises RoomTaken (through the constraint) when the room is occupied.
-    """
-    status = OrderStatus.IN_USE if is_in_use else OrderStatus.PENDING_PAYMENT
-    expires_at = None if is_in_use else now + timedelta(minutes=offer.room.policy.hold_minutes)
-    order = _new_order(offer, status, expires_at, customer_id=customer_id, source=source, note=note, now=now)
-    session().add(order)
-    session().flush()
-    add_lines(order, offer.quote.lines, dict(offer.quote.rule_versions))
-    session().add(_new_booking(order, offer, now=now))
-    record_event(order, "create", actor=actor, now=now, target=status)
-    # The room is taken here and now, so that a violation shows before anything else is done.
-    session().flush()
-    if offer.quote.total_fen:
-        notifications.queue_notice("order_created", order=order, now=now)
-    return order
-
-
-def _new_order(
-    offer: Offer,
-    status: OrderStatus,
-    expires_at: datetime | None,
-    *,
-    customer_id: int | None,
-    source: OrderSource,
-    note: str,
-    now: datetime,
-) -> Order:
-    quote = offer.quote
-    return Order(
-        no=new_number("B", now),
-        kind=OrderKind.BOOKING,
-        status=status,
-        source=source,
-        customer_id=customer_id,
-        store_id=offer.room.store_id,
-        base_fen=quote.base_fen,
-        extra_fen=quote.extra_fen,
-        discount_fen=quote.discount_fen,
-        total_fen=quote.total_fen,
-        policy=describe_policy(offer.room.policy),
+def _book(
+    request: BookingRequest, draft: Draft, keep: Keep, *, note: str, actor: Actor, now: datetime
+) -> Answer:
+    lock_buyer_and_room(actor.id, request.room_id)
+    facts = read_facts(draft, actor.id, keep.request, now=now)
+    while facts.is_stale_hold_in_way(draft.busy, now=now):
+        release_stale_holds(request.room_id, now=now)
+        facts = read_facts(draft, actor.id, keep.request, now=now)
+    if keep.request is not None and (kept := kept_answer(keep.request, facts, now=now)):
+        return kept
+    offer = _decide(request, draft, facts, actor=actor, now=now)
+    new = new_order(
+        facts.order_id,
+        offer,
+        customer_id=actor.id,
+        source=OrderSource.MINI_PROGRAM,
         note=note,
-        created_at=now,
-        expires_at=expires_at,
-        paid_at=now if status is OrderStatus.IN_USE else None,
+        actor=actor,
+        now=now,
     )
+    if offer.quote.total_fen == 0:
+        return _save_free(new, keep, actor=actor, now=now)
+    return _save(new, keep, facts, now=now)
 
 
-def _new_booking(order: Order, offer: Offer, *, now: datetime) -> Booking:
-    busy = rules.busy_span(offer.room.policy, offer.span)
-    is_in_use = order.status is OrderStatus.IN_USE
-    return Booking(
-        order_id=order.id,
-        store_id=offer.room.store_id,
-        room_id=offer.room.room_id,
-        state=BookingState.IN_USE if is_in_use else BookingState.HELD,
-        start_at=offer.span.start_at,
-        end_at=offer.span.end_at,
-        busy_from_at=busy.start_at,
-        busy_until_at=busy.end_at,
-        hold_expires_at=order.expires_at,
-        checked_in_at=now if is_in_use else None,
-        created_at=now,
+def _decide(request: BookingRequest, draft: Draft, facts: Facts, *, actor: Actor, now: datetime) -> Offer:
+    """Return the priced offer if place and customer allow it."""
+    if facts.config_version != draft.config.version:
+        # The owner changed something while we waited.
+        config = config_at(draft.config.store_id, facts.config_version)
+        draft = draft_offer(request, config, actor=actor, now=now)
+    policy = draft.room.policy
+    rules.check_place(policy, draft.span, busy=facts.busy(), blocks=facts.blocks())
+    offer = draft.priced(facts.buyer)
+    if facts.is_blacklisted:
+        raise Blacklisted(data={"rule": "blacklist", "limit": None})
+    rules.check_customer_limits(
+        policy, open_holds=facts.open_holds, bookings_that_day=facts.bookings_that_day
     )
+    return offer
+
+
+def _save(new: NewOrder, keep: Keep, facts: Facts, *, now: datetime) -> Answer:
+    """Write everything at once: the order, its notices, and the answer under its key."""
+    order = new.as_read()
+    answer = keep.answer(order)
+    notices = draft_notices(CREATED, Subject.of(order), facts.for_notices(new.offer), now=now)
+    keys = [] if keep.request is None else [kept_row(keep.request, answer, now=now)]
+    deliver_later(notices, new.write(notices=notices, keys=keys))
+    return answer
+
+
+def _save_free(new: NewOrder, keep: Keep, *, actor: Actor, now: datetime) -> Answer:
+    """Write an order with nothing due, which a voucher or a price of nothing pays, and confirm it."""
+    new.write()
+    order = adopt(new)
+    if new.offer.voucher is not None:
+        vouchers.lock_voucher(new.offer.voucher, order)
+    settle_paid(order, actor=actor, now=now)
+    answer = keep.answer(order)
+    if keep.request is not None:
+        insert_together({IdempotencyKey.__table__: [kept_row(keep.request, answer, now=now)]})
+    return answer
 
 
 def settle_paid(order: Order, *, actor: Actor, now: datetime) -> None:

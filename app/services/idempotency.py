@@ -16,7 +16,7 @@ from app.domain.errors import DomainError, IdempotencyConflict, RateLimited, Una
 from app.extensions import keyring
 from app.models import IdempotencyKey
 from app.services.inserts import insert_into
-from app.services.unit_of_work import change_rows, refusal_of, savepoint_scope, session, transactional
+from app.services.unit_of_work import alone, change_rows, refusal_of, savepoint_scope, session, transactional
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ LEASE = timedelta(seconds=45)
 # A twin waits this long for the first request before it is told to come back.
 WAIT_SECONDS = 20.0
 POLL_SECONDS = 0.05
+SCOPE = ("owner", "method", "path", "key")
 # Refusals that say nothing of the request itself: the next try may well be answered otherwise.
 NOT_KEPT = (Unauthenticated, RateLimited, Unavailable)
 
@@ -63,7 +64,7 @@ def answer_in_transaction(request: KeyedRequest, work: Work, refuse: Refuse, *, 
     whatever *work* raises that is not kept.
     """
     if not _claim(request, now=now, claimed_until_at=None):
-        return _kept(request, _row(request))
+        return read_kept(request, _row(request))
     answer = _run(work, refuse)
     _store(request, answer)
     return answer
@@ -87,6 +88,53 @@ def answer_under_claim(request: KeyedRequest, work: Work, refuse: Refuse, *, now
         if time.monotonic() >= deadline:
             raise Unavailable()
         time.sleep(POLL_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """For a service that keeps its answer itself, in the statement of its effect.
+
+    `request` is None without a key; `answer` makes the answer of what the operation returns.
+    """
+
+    request: KeyedRequest | None
+    answer: Callable[[Any], Answer]
+
+
+def kept_answer(request: KeyedRequest, row: Any, *, now: datetime) -> Answer | None:
+    """Return what *row* keeps for a request, None where that is nothing (`kept_at` is None) or too old.
+
+    What is too old is deleted, so that the key can be used again. Raises what `read_kept` raises.
+    """
+    if row.kept_at is None:
+        return None
+    if row.kept_at > now - KEPT_FOR:
+        return read_kept(request, row)
+    change_rows(delete(IdempotencyKey).where(*_is(request)))
+    return None
+
+
+def kept_row(request: KeyedRequest, answer: Answer, *, now: datetime) -> dict[str, Any]:
+    """Return the row that keeps an answer under its key."""
+    scope = {"owner": request.owner, "method": request.method, "path": request.path, "key": request.key}
+    return scope | {
+        "body_hash": request.body_hash,
+        "created_at": now,
+        "response_status": answer.status,
+        "response_body": _sealed(answer),
+    }
+
+
+def keep_refusal(request: KeyedRequest, answer: Answer, *, now: datetime) -> Answer:
+    """Keep the answer of a refusal whose work has been rolled back; who kept one meanwhile was first.
+
+    Twins that are refused side by side get the same answer by that. Raises IdempotencyConflict.
+    """
+    row = kept_row(request, answer, now=now)
+    with alone():
+        if _write_unless_kept(row, now=now):
+            return answer
+        return read_kept(request, _row(request))
 
 
 @transactional
@@ -137,7 +185,7 @@ def _claim_or_read(request: KeyedRequest, *, now: datetime) -> Answer | bool:
     if row is None:
         return False
     if row.response_status is not None or row.body_hash != request.body_hash:
-        return _kept(request, row)
+        return read_kept(request, row)
     return _take_over(row, now=now)
 
 
@@ -156,22 +204,29 @@ def _take_over(row: Any, *, now: datetime) -> bool:
 def _claim(request: KeyedRequest, *, now: datetime, claimed_until_at: datetime | None) -> bool:
     """Write the key's row, replacing one that is too old to count; False when somebody else has it."""
     values = {
+        "owner": request.owner,
+        "method": request.method,
+        "path": request.path,
+        "key": request.key,
         "body_hash": request.body_hash,
         "created_at": now,
         "claimed_until_at": claimed_until_at,
         "response_status": None,
         "response_body": None,
     }
-    claimed = change_rows(
+    return _write_unless_kept(values, now=now)
+
+
+def _write_unless_kept(row: dict[str, Any], *, now: datetime) -> bool:
+    renewed = {name: value for name, value in row.items() if name not in SCOPE}
+    written = change_rows(
         insert_into(IdempotencyKey)
-        .values(owner=request.owner, method=request.method, path=request.path, key=request.key, **values)
+        .values(row)
         .on_conflict_do_update(
-            index_elements=["owner", "method", "path", "key"],
-            set_=values,
-            where=IdempotencyKey.created_at <= now - KEPT_FOR,
+            index_elements=SCOPE, set_=renewed, where=IdempotencyKey.created_at <= now - KEPT_FOR
         )
     )
-    return claimed == 1
+    return written == 1
 
 
 def _row(request: KeyedRequest) -> Any:
@@ -190,7 +245,11 @@ def _row(request: KeyedRequest) -> Any:
     )
 
 
-def _kept(request: KeyedRequest, row: Any) -> Answer:
+def read_kept(request: KeyedRequest, row: Any) -> Answer:
+    """Return the answer in a key's row (body_hash, response_status, response_body).
+
+    Raises IdempotencyConflict for another body, Unavailable where no answer is kept yet.
+    """
     if row is None or (row.response_status is None and row.body_hash == request.body_hash):
         # Its holder gave up or died between the two statements; the next try finds the way free.
         raise Unavailable()
@@ -200,13 +259,16 @@ def _kept(request: KeyedRequest, row: Any) -> Answer:
 
 
 def _store(request: KeyedRequest, answer: Answer) -> None:
-    # Encrypted, because answers repeat voucher and door codes that are encrypted where they come from.
-    body = keyring.encrypt(answer.body.decode()).encode("ascii")
     change_rows(
         update(IdempotencyKey)
         .where(*_is(request), IdempotencyKey.response_status.is_(None))
-        .values(response_status=answer.status, response_body=body, claimed_until_at=None)
+        .values(response_status=answer.status, response_body=_sealed(answer), claimed_until_at=None)
     )
+
+
+def _sealed(answer: Answer) -> bytes:
+    """Answers repeat voucher and door codes that are encrypted where they come from."""
+    return keyring.encrypt(answer.body.decode()).encode("ascii")
 
 
 @transactional

@@ -8,11 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, exists, select, update
 
 from app.domain.errors import NotFound
 from app.models import Campaign, Customer, Order, Room
 from app.services.unit_of_work import change_rows, session
+
+_ROOMS, _CUSTOMERS = Room.__table__, Customer.__table__
+_BUYER = (
+    select(_CUSTOMERS.c.id)
+    .where(_CUSTOMERS.c.id == bindparam("customer"))
+    .with_for_update(key_share=True)
+    .cte("buyer")
+)
+_BUYER_AND_ROOM = (
+    update(_ROOMS)
+    .where(_ROOMS.c.id == bindparam("room"), exists(select(_BUYER.c.id)))
+    .values(state_version=_ROOMS.c.state_version + 1, updated_at=_ROOMS.c.updated_at)
+)
 
 
 def lock_rooms(room_ids: Iterable[int]) -> None:
@@ -27,6 +40,15 @@ def lock_rooms(room_ids: Iterable[int]) -> None:
             .where(Room.id == room_id)
             .values(state_version=Room.state_version + 1, updated_at=Room.updated_at)
         )
+
+
+def lock_buyer_and_room(customer_id: int | None, room_id: int) -> None:
+    """Lock a customer and then a room, as `lock_customer` and `lock_rooms` do, in one statement.
+
+    The room is written once the customer's row, which is joined to it, has been had. Where there is no such
+    customer nothing is locked, which is for the caller to find. SQLite's writer has every lock already.
+    """
+    session().connection().execute(_BUYER_AND_ROOM, {"customer": customer_id, "room": room_id})
 
 
 def lock_order(order_id: int) -> Order:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from app.domain.states import NotificationChannel
 from app.models import MessageConsent, Notification, NotificationTemplate, Order
 from app.services import queue
 from app.services.inserts import insert_into
-from app.services.notice_drafts import RECIPIENTS, Drafts, Subject
+from app.services.notice_drafts import RECIPIENTS, Drafts, NoticeFacts, Subject, read_facts
 from app.services.unit_of_work import session, transactional
 
 MAX_CONSENTS = 20
@@ -51,10 +51,37 @@ def queue_notice(
         customer_id if customer_id is not None else (order.customer_id if order else None),
         store_id if store_id is not None else (order.store_id if order else None),
     )
-    told = [recipient for recipient in notices.recipients_of(event) if _is_told(event, recipient, subject)]
-    if told:
-        drafts = Drafts(event, subject, variables or {}, occurrence, expires_at, now)
-        _save([row for recipient in told for row in drafts.rows(recipient)])
+    if any(_is_told(event, recipient, subject) for recipient in notices.recipients_of(event)):
+        _save(
+            draft_notices(
+                event,
+                subject,
+                read_facts(event, subject),
+                variables=variables or {},
+                occurrence=occurrence,
+                expires_at=expires_at,
+                now=now,
+            )
+        )
+
+
+def draft_notices(
+    event: str, subject: Subject, facts: NoticeFacts, *, now: datetime, **details: Any
+) -> list[dict[str, Any]]:
+    """Return the rows that tell an event, for who writes them together with what they tell of.
+
+    *details* are those of `queue_notice`. What has been written is handed to `deliver_later`.
+    """
+    drafts = Drafts(event, subject, facts, now=now, **details)
+    told = (name for name in notices.recipients_of(event) if _is_told(event, name, subject))
+    return [row for recipient in told for row in drafts.rows(recipient)]
+
+
+def deliver_later(rows: Sequence[Mapping[str, Any]], ids: Sequence[int]) -> None:
+    """Tell a worker what has to be sent of notices that were written under these ids."""
+    for row, notice_id in zip(rows, ids, strict=True):
+        if row["channel"] is not NotificationChannel.IN_APP:
+            queue.enqueue(DELIVER_JOB, notice_id)
 
 
 def _is_told(event: str, recipient: notices.Recipient, subject: Subject) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -55,39 +55,54 @@ def record_event(
     target: OrderStatus | None = None,
 ) -> None:
     """Add an event to the order's timeline, in the transaction of the change it tells of."""
-    session().add(
-        OrderEvent(
-            order_id=order.id,
-            at=now,
-            event=event,
-            from_status=source and source.value,
-            to_status=target and target.value,
-            actor_kind=actor.kind.value,
-            actor_id=actor.id,
-            actor_name=actor.name,
-            reason=reason[:200],
-            data=data,
-        )
-    )
+    row = event_row(order.id, event, actor=actor, now=now, target=target)
+    changed = {"from_status": source and source.value, "reason": reason[:200], "data": data}
+    session().add(OrderEvent(**row | changed))
+
+
+def event_row(
+    order_id: int, event: str, *, actor: Actor, now: datetime, target: OrderStatus | None
+) -> dict[str, Any]:
+    """Return an event of an order's timeline by column."""
+    return {
+        "order_id": order_id,
+        "at": now,
+        "event": event,
+        "from_status": None,
+        "to_status": target and target.value,
+        "actor_kind": actor.kind.value,
+        "actor_id": actor.id,
+        "actor_name": actor.name,
+        "reason": "",
+        "data": None,
+    }
 
 
 def add_lines(
     order: Order, lines: Iterable[QuoteLine], versions: dict[int, int], *, first_position: int = 0
 ) -> None:
     """Save quote lines on an order, each with the version of the rule that made it."""
-    session().add_all(
-        OrderLine(
-            order_id=order.id,
-            position=first_position + index,
-            kind=line.kind.value,
-            label=line.label,
-            rule_id=line.rule_id,
-            rule_version=line.rule_version or (versions.get(line.rule_id) if line.rule_id else None),
-            start_at=line.start_at,
-            end_at=line.end_at,
-            minutes=line.minutes,
-            unit_fen=line.unit_fen,
-            amount_fen=line.amount_fen,
-        )
+    rows = line_rows(order.id, lines, versions, first_position=first_position)
+    session().add_all(OrderLine(**row) for row in rows)
+
+
+def line_rows(
+    order_id: int, lines: Iterable[QuoteLine], versions: Mapping[int, int], *, first_position: int = 0
+) -> list[dict[str, Any]]:
+    """Return quote lines by column, each with the version of the rule that made it."""
+    return [
+        {
+            "order_id": order_id,
+            "position": first_position + index,
+            "kind": line.kind.value,
+            "label": line.label,
+            "rule_id": line.rule_id,
+            "rule_version": line.rule_version or (versions.get(line.rule_id) if line.rule_id else None),
+            "start_at": line.start_at,
+            "end_at": line.end_at,
+            "minutes": line.minutes,
+            "unit_fen": line.unit_fen,
+            "amount_fen": line.amount_fen,
+        }
         for index, line in enumerate(lines)
-    )
+    ]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import ColumnElement, and_, or_, select
-from sqlalchemy.orm import joinedload, selectinload
+from sqlalchemy.orm import joinedload, object_session, selectinload
 
 from app.domain.actor import Actor
 from app.domain.changes import line_label
@@ -22,6 +21,7 @@ from app.services import doors, overtime, vouchers
 from app.services.cursors import after_id, page_of
 from app.services.dues import outstanding_fen
 from app.services.order_actions import refuse_change, refuse_entry, refuse_extension, refuse_refund_request
+from app.services.quotes import describe_policy
 from app.services.room_rules import frozen_policy
 from app.services.unit_of_work import session
 
@@ -190,7 +190,7 @@ def describe_order(order: Order, *, now: datetime) -> dict[str, Any]:
         "note": order.note,
         "created_at": _local(order.created_at, zone),
         "expires_at": _local(_pay_by(order, now), zone),
-        "policy": asdict(frozen_policy(order.policy)) if order.kind is OrderKind.BOOKING else None,
+        "policy": _policy(order),
         "pending_change": _pending(waiting_change(order, now=now), zone),
         "overtime": _overtime(order, booking, zone, now),
         "access": _access(booking, zone, now),
@@ -200,6 +200,10 @@ def describe_order(order: Order, *, now: datetime) -> dict[str, Any]:
         "timeline": [_event(event, zone) for event in order.events],
         "actions": customer_actions(order, booking, now=now),
     }
+
+
+def _policy(order: Order) -> dict[str, Any] | None:
+    return describe_policy(frozen_policy(order.policy)) if order.kind is OrderKind.BOOKING else None
 
 
 def _pay_by(order: Order, now: datetime) -> datetime | None:
@@ -276,7 +280,8 @@ def _refund(refund: Refund) -> dict[str, Any]:
 def _vouchers(order: Order) -> list[dict[str, Any]]:
     """A group-buy order shows the vouchers it bought, a booking the voucher that pays it."""
     rows: Sequence[Voucher] = order.vouchers
-    if order.kind is OrderKind.BOOKING:
+    # An order that is not written yet has none.
+    if order.kind is OrderKind.BOOKING and object_session(order) is not None:
         rows = vouchers.vouchers_of_booking(order)
     return [vouchers.describe_brief(voucher) for voucher in rows]
 

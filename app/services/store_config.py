@@ -137,6 +137,14 @@ def load_store_config(store_id: int) -> StoreConfig:
     return config
 
 
+def load_known_store(store_id: int) -> StoreConfig:
+    """Return a store as it is configured now, also one out of service; raises NotFound."""
+    config = _find(_VERSION_OF_STORE, store=store_id)
+    if config is None:
+        raise NotFound()
+    return config
+
+
 def load_room_config(room_id: int) -> StoreConfig:
     """Return the store of a room in service as it is configured now; raises NotFound."""
     config = _find(_VERSION_OF_ROOM, room=room_id)

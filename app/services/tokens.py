@@ -8,10 +8,11 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import jwt
-from sqlalchemy import exists, select, update
+from sqlalchemy import bindparam, exists, select, update
 
 from app.domain.actor import SYSTEM, Actor, customer_actor
 from app.domain.errors import TokenExpired, TokenInvalid
@@ -23,6 +24,7 @@ from app.services.unit_of_work import change_rows, session, transactional
 _ALGORITHM = "HS256"
 _ACCESS = "access"
 _MAX_ID = 2**31 - 1
+MOST_REMEMBERED = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,14 @@ class Login:
     session_id: int
 
 
+class _Claims(NamedTuple):
+    """The part of an access token that counts; `expires` is in seconds of the epoch."""
+
+    session_id: int
+    customer_id: int
+    expires: float
+
+
 @dataclass
 class _Configured:
     # The first key signs, all of them verify, so that the secret can be changed without logging anybody out.
@@ -51,10 +61,24 @@ class _Configured:
 
 
 _configured = _Configured()
+# Made once: building it costs more than the database takes to answer.
+_CUSTOMERS, _SESSIONS = Customer.__table__, CustomerSession.__table__
+_LIVING = (
+    select(_CUSTOMERS.c.nickname)
+    .join(_SESSIONS, _SESSIONS.c.customer_id == _CUSTOMERS.c.id)
+    .where(
+        _SESSIONS.c.id == bindparam("session"),
+        _SESSIONS.c.revoked_at.is_(None),
+        _SESSIONS.c.expires_at > bindparam("now"),
+        _CUSTOMERS.c.id == bindparam("customer"),
+        _CUSTOMERS.c.is_active,
+    )
+)
 
 
 def configure(secret_keys: Sequence[str], *, access_minutes: int, refresh_days: int) -> None:
     """Set the secrets that sign access tokens, newest first, and how long tokens live."""
+    _decode.cache_clear()
     _configured.keys = tuple(hashlib.sha256(f"quefang-access:{key}".encode()).digest() for key in secret_keys)
     _configured.access_life = timedelta(minutes=access_minutes)
     _configured.refresh_life = timedelta(days=refresh_days)
@@ -102,29 +126,19 @@ def authenticate(access_token: str, *, now: datetime) -> Login:
     ended or its customer disabled.
     """
     claims = _decode(access_token)
-    session_id, customer_id = _subject(claims)
-    if now.timestamp() >= claims["exp"]:
+    if now.timestamp() >= claims.expires:
         raise TokenExpired()
-    nickname = session().scalar(
-        select(Customer.nickname)
-        .join(CustomerSession, CustomerSession.customer_id == Customer.id)
-        .where(
-            CustomerSession.id == session_id,
-            CustomerSession.revoked_at.is_(None),
-            CustomerSession.expires_at > now,
-            Customer.id == customer_id,
-            Customer.is_active,
-        )
-    )
+    values = {"session": claims.session_id, "customer": claims.customer_id, "now": now}
+    nickname = session().connection().execute(_LIVING, values).scalar_one_or_none()
     if nickname is None:
         raise TokenInvalid()
-    return Login(customer_actor(customer_id, nickname), session_id)
+    return Login(customer_actor(claims.customer_id, nickname), claims.session_id)
 
 
 def customer_id_in(access_token: str) -> int | None:
     """Return the customer that a token of ours names, alive or not, without a query; else None."""
     try:
-        return _subject(_decode(access_token))[1]
+        return _decode(access_token).customer_id
     except TokenInvalid:
         return None
 
@@ -142,8 +156,12 @@ def _pair(session_id: int, customer_id: int, refresh_token: str, now: datetime) 
     return TokenPair(access_token, refresh_token, int(life.total_seconds()))
 
 
-def _decode(access_token: str) -> dict[str, Any]:
-    # The expiry is compared by the caller, with the `now` of the request.
+@lru_cache(maxsize=MOST_REMEMBERED)
+def _decode(access_token: str) -> _Claims:
+    """Return what a token of ours says; remembered, because each is shown many times in its half hour.
+
+    The expiry is compared by the caller, with the `now` of the request.
+    """
     options: Any = {"require": ["exp", "sub", "sid", "typ"], "verify_exp": False, "verify_iat": False}
     for key in _configured.keys:
         try:
@@ -151,13 +169,13 @@ def _decode(access_token: str) -> dict[str, Any]:
         except (jwt.InvalidTokenError, UnicodeError, ValueError):
             continue
         if claims["typ"] == _ACCESS:
-            return dict(claims)
+            return _read_claims(claims)
     raise TokenInvalid()
 
 
-def _subject(claims: dict[str, Any]) -> tuple[int, int]:
+def _read_claims(claims: dict[str, Any]) -> _Claims:
     try:
-        return int(claims["sid"]), int(claims["sub"])
+        return _Claims(int(claims["sid"]), int(claims["sub"]), claims["exp"])
     except (TypeError, ValueError):
         raise TokenInvalid() from None
 

@@ -25,7 +25,7 @@ from app.domain.errors import (
     TeamFull,
     Unavailable,
 )
-from app.extensions import db, writing
+from app.extensions import db, standing_alone, writing
 from app.models.bookings import OVERLAP_CONSTRAINT
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_SQLITE_UNIQUE = re.compile(r"UNIQUE constraint failed: (?P<table>\w+)\.(?P<column>\w+)")
+_SQLITE_UNIQUE = re.compile(r"UNIQUE constraint failed: (?P<columns>\w+\.\w+(, \w+\.\w+)*)")
 
 _ACTIVE = "unit_of_work"
 _AFTER_COMMIT = "after_commit_calls"
@@ -51,6 +51,8 @@ CONSTRAINT_REFUSALS: dict[str, type[DomainError]] = {
 
 # Deadlock, serialisation failure and lock time-out: another try may well succeed.
 _RETRIED_SQLSTATES = {"40P01", "40001"}
+# A twin has just kept its answer under the same key: the next try finds it.
+_RETRIED_CONSTRAINTS = {"uq_idempotency_keys_owner_method_path_key"}
 # Whoever is overtaken this often by moves of one booking may well come back later.
 MOST_OVERTAKEN = 5
 
@@ -84,6 +86,11 @@ def reading() -> Iterator[Connection]:
 @lru_cache(maxsize=4)
 def _committing_by_itself(engine: Engine) -> Engine:
     return engine.execution_options(isolation_level="AUTOCOMMIT")
+
+
+def dialect_name() -> str:
+    """Return which engine is in use: postgresql or sqlite."""
+    return session().get_bind().dialect.name
 
 
 def change_rows(statement: Executable) -> int:
@@ -128,7 +135,7 @@ def run_in_transaction(work: Callable[[], T]) -> T:
     except DBAPIError as error:
         if not _is_retried(error):
             raise refusal_of(error) from error
-        log.warning("transaction retried after %s", _sqlstate(error))
+        log.warning("transaction retried after %s", constraint_name(error) or _sqlstate(error))
     try:
         return _run_in_order(work)
     except DBAPIError as error:
@@ -180,6 +187,21 @@ def _end_open_reads(current: Session) -> None:
 
 
 @contextmanager
+def alone() -> Iterator[None]:
+    """Let each statement in the block be a transaction of its own; in a unit of work it is part of that."""
+    if in_unit_of_work():
+        yield
+        return
+    current = session()
+    _end_open_reads(current)
+    with standing_alone():
+        try:
+            yield
+        finally:
+            current.rollback()
+
+
+@contextmanager
 def savepoint_scope() -> Iterator[None]:
     """Run the block in a savepoint: a failure undoes, and sends to no worker, only what the block did."""
     calls = session().info.get(_AFTER_COMMIT, [])
@@ -200,7 +222,8 @@ def constraint_name(error: DBAPIError) -> str | None:
     text = str(error.orig)
     if unique := _SQLITE_UNIQUE.match(text):
         # SQLite names the columns of a unique constraint, of which our names are made.
-        return f"uq_{unique['table']}_{unique['column']}"
+        columns = [column.split(".") for column in unique["columns"].split(", ")]
+        return "_".join(["uq", columns[0][0], *(name for _, name in columns)])
     return next((name for name in CONSTRAINT_REFUSALS if name in text), None)
 
 
@@ -216,7 +239,7 @@ def refusal_of(error: DBAPIError) -> Exception:
 
 def _is_retried(error: DBAPIError) -> bool:
     if isinstance(error, IntegrityError):
-        return False
+        return constraint_name(error) in _RETRIED_CONSTRAINTS
     return _sqlstate(error) in _RETRIED_SQLSTATES
 
 

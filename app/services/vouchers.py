@@ -90,6 +90,7 @@ def check_for_booking(typed: str, *, customer_id: int, room: RoomRules, span: Sp
 def lock_voucher(voucher: Voucher, order: Order) -> None:
     """Lock a voucher into a booking; of two that race the later gets VoucherLocked."""
     _move(voucher.id, VoucherStatus.ISSUED, VoucherStatus.LOCKED, booking_order_id=order.id)
+    session().refresh(voucher)
 
 
 def _move(voucher_id: int, source: VoucherStatus, target: VoucherStatus, **values: Any) -> None:

@@ -11,11 +11,16 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask_babel import Babel
+from sqlalchemy import select
 from werkzeug.test import TestResponse
 
+from app.domain.actor import SYSTEM
+from app.extensions import db
 from app.gateways.ports import GatewayRefused, LoginIdentity
-from app.models import Customer
-from app.services import channels, tokens
+from app.models import Customer, Order
+from app.services import channels, group_orders, tokens
+from app.services.locks import lock_order
+from app.services.unit_of_work import run_in_transaction
 from tests import factories
 from tests.api.contract import ContractClient
 
@@ -122,3 +127,14 @@ def till(app: Flask, monkeypatch: pytest.MonkeyPatch) -> Iterator[Till]:
     monkeypatch.setattr(channels, "payment_channel", lambda channel: till)
     monkeypatch.setattr(channels, "wechat_app_id", lambda: "wxtest")
     yield till
+
+
+def pay_group_order(no: str, *, now: datetime) -> None:
+    """Pay for a campaign's order as if the payment service had said so."""
+
+    def settle() -> None:
+        order = lock_order(db.session.scalars(select(Order.id).where(Order.no == no)).one())
+        order.paid_fen = order.total_fen
+        group_orders.settle_paid(order, actor=SYSTEM, now=now)
+
+    run_in_transaction(settle)

@@ -7,15 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from app.domain.actor import SYSTEM
 from app.domain.states import CampaignStatus
 from app.extensions import db
 from app.models import Campaign, CampaignEvent, Customer, Order, Voucher
-from app.services import group_orders
-from app.services.locks import lock_order
-from app.services.unit_of_work import run_in_transaction
 from tests import factories
-from tests.api.conftest import Clock, Headers, LogIn
+from tests.api.conftest import Clock, Headers, LogIn, pay_group_order
 from tests.api.contract import ContractClient
 
 
@@ -31,17 +27,6 @@ def _campaign(**values: Any) -> Campaign:
 
 def _buy(api: ContractClient, headers: Headers, campaign_id: int, **body: Any) -> Any:
     return api.post(f"/api/v1/campaigns/{campaign_id}/orders", json={"quantity": 1} | body, headers=headers)
-
-
-def _pay(no: str, clock: Clock) -> None:
-    """As if the payment service had said so."""
-
-    def settle() -> None:
-        order = lock_order(db.session.scalars(select(Order.id).where(Order.no == no)).one())
-        order.paid_fen = order.total_fen
-        group_orders.settle_paid(order, actor=SYSTEM, now=clock.now)
-
-    run_in_transaction(settle)
 
 
 def test_campaigns_on_sale_are_listed(api: ContractClient) -> None:
@@ -100,7 +85,7 @@ def test_vouchers_are_bought_shown_and_scanned(api: ContractClient, log_in: LogI
         19800,
     )
     assert api.get("/api/v1/vouchers", headers=headers).json["items"] == []
-    _pay(order.json["no"], clock)
+    pay_group_order(order.json["no"], now=clock.now)
     first = api.get("/api/v1/vouchers?limit=1", headers=headers).json
     second = api.get(f"/api/v1/vouchers?limit=1&cursor={first['next_cursor']}", headers=headers).json
     codes = [item["code"] for item in first["items"] + second["items"]]
@@ -121,7 +106,7 @@ def test_vouchers_are_bought_shown_and_scanned(api: ContractClient, log_in: LogI
 
 def test_voucher_of_somebody_else_does_not_exist(api: ContractClient, log_in: LogIn, clock: Clock) -> None:
     order = _buy(api, log_in(), _campaign().id)
-    _pay(order.json["no"], clock)
+    pay_group_order(order.json["no"], now=clock.now)
     code = db.session.scalars(select(Voucher)).one().code
     other = log_in()
     assert api.get(f"/api/v1/vouchers/{code}", headers=other).status_code == 404
@@ -160,12 +145,12 @@ def test_team_shows_its_members(api: ContractClient, log_in: LogIn, clock: Clock
     campaign_id = _campaign(team_size=2, team_minutes=60).id
     starter = factories.make_customer(nickname="发起人")
     order = _buy(api, log_in(starter), campaign_id).json
-    _pay(order["no"], clock)
+    pay_group_order(order["no"], now=clock.now)
     team = api.get(f"/api/v1/teams/{order['team_id']}").json
     assert (team["size"], team["joined"], team["status"]) == (2, 1, "forming")
     assert team["members"] == [{"nickname": "发起人", "avatar_url": None}]
     joined = _buy(api, log_in(), campaign_id, team_id=order["team_id"]).json
-    _pay(joined["no"], clock)
+    pay_group_order(joined["no"], now=clock.now)
     assert api.get(f"/api/v1/teams/{order['team_id']}").json["status"] == "complete"
     full = _buy(api, log_in(), campaign_id, team_id=order["team_id"])
     assert (full.status_code, full.json["code"]) == (409, "team_full")

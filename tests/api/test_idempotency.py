@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from threading import Barrier, Event
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select, update
@@ -16,7 +17,7 @@ from app.domain.errors import IdempotencyConflict, NotFound, RateLimited, Unavai
 from app.extensions import db, use_scope
 from app.gateways.ports import GatewayUnavailable
 from app.models import Booking, Customer, IdempotencyKey, Order, Payment
-from app.services import idempotency
+from app.services import bookings, idempotency
 from app.services.idempotency import LEASE, Answer, KeyedRequest
 from tests import factories
 from tests.api.conftest import Clock, LogIn, Till
@@ -140,6 +141,47 @@ def test_twins_at_once_have_one_effect(api: ContractClient, log_in: LogIn) -> No
 
     assert len(set(_at_once(api, 32, book))) == 1
     assert (_count(Order), _count(Booking)) == (1, 1)
+
+
+def test_refused_twins_at_once_get_one_refusal(api: ContractClient, log_in: LogIn) -> None:
+    room = factories.make_room()
+    body = {"room_id": str(room.id), **BODY}
+    assert api.post("/api/v1/bookings", json=body, headers=log_in()).status_code == 201
+    headers = log_in() | {"Idempotency-Key": "k"}
+    app = api.application
+
+    def book(_number: int) -> tuple[int, bytes]:
+        answer = app.test_client().post("/api/v1/bookings", json=body, headers=headers)
+        return answer.status_code, answer.data
+
+    assert {status for status, _ in set(_at_once(api, 16, book))} == {409}
+    assert len(set(_at_once(api, 4, book))) == 1
+    assert (_count(Order), _count(IdempotencyKey)) == (1, 1)
+
+
+def test_refusal_gives_way_to_a_twin_that_was_accepted_meanwhile(
+    api: ContractClient, log_in: LogIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it is kept a refusal holds nothing; what is kept first is everybody's answer."""
+    room = factories.make_room()
+    body = {"room_id": str(room.id), **BODY}
+    assert api.post("/api/v1/bookings", json=body, headers=log_in()).status_code == 201
+    headers = log_in() | {"Idempotency-Key": "k"}
+    explain = bookings.refuse
+    twins: list[bytes] = []
+
+    def explain_late(*args: Any, **kwargs: Any) -> Any:
+        refusal = explain(*args, **kwargs)
+        if not twins:
+            db.session.execute(update(Booking).values(state="released"))
+            db.session.commit()
+            twins.append(api.post("/api/v1/bookings", json=body, headers=headers).data)
+        return refusal
+
+    monkeypatch.setattr(bookings, "refuse", explain_late)
+    answer = api.post("/api/v1/bookings", json=body, headers=headers)
+    assert (answer.status_code, answer.data) == (201, twins[0])
+    assert _count(Order) == 2
 
 
 def test_twins_with_another_body_at_once(api: ContractClient, log_in: LogIn) -> None:

@@ -11,9 +11,9 @@ from sqlalchemy.exc import OperationalError
 
 from app.domain.errors import NotFound
 from app.extensions import db
-from app.models import Booking
+from app.models import Booking, Room
 from app.services import booking_rows
-from app.services.locks import lock_campaign, lock_customer, lock_order, lock_rooms
+from app.services.locks import lock_buyer_and_room, lock_campaign, lock_customer, lock_order, lock_rooms
 from app.services.unit_of_work import change_rows, run_in_transaction
 from tests import factories
 from tests.services.shop import Shop
@@ -71,6 +71,29 @@ def test_locks_keep_out_writers_only(shop: Shop) -> None:
             beside(insert, ids)
 
     run_in_transaction(lock_all)
+
+
+def test_buyer_and_room_are_locked_together(shop: Shop) -> None:
+    ids = {"room": shop.room.id, "customer": shop.customer.id}
+    before = shop.room.state_version
+
+    def lock_both() -> None:
+        lock_buyer_and_room(ids["customer"], ids["room"])
+        if db.engine.dialect.name == "postgresql":
+            for query in LOCKED[:2]:
+                with pytest.raises(OperationalError, match="could not obtain lock"):
+                    beside(query, ids)
+
+    run_in_transaction(lock_both)
+    assert [room.state_version for room in shop.rows(Room)] == [before + 1]
+
+
+def test_room_is_left_alone_where_there_is_no_buyer(shop: Shop) -> None:
+    before = shop.room.state_version
+
+    run_in_transaction(lambda: lock_buyer_and_room(4711, shop.room.id))
+
+    assert [room.state_version for room in shop.rows(Room)] == [before]
 
 
 def test_lock_of_a_customer_who_is_not_there(shop: Shop) -> None:

@@ -23,7 +23,7 @@ from app.domain.errors import (
     Unavailable,
 )
 from app.extensions import db
-from app.models import Campaign, Room, RoomType
+from app.models import Campaign, IdempotencyKey, Room, RoomType
 from app.services.unit_of_work import (
     MOST_OVERTAKEN,
     Overtaken,
@@ -270,3 +270,21 @@ def test_work_that_is_always_overtaken_may_be_tried_later() -> None:
         work()
 
     assert names() == []
+
+
+def test_key_that_a_twin_has_just_kept_is_looked_at_again() -> None:
+    scope = {"owner": "customer:1", "method": "POST", "path": "/x", "key": "k", "body_hash": "h"}
+    runs: list[int] = []
+
+    @transactional
+    def keep() -> int:
+        found = session().scalars(select(IdempotencyKey)).all()
+        runs.append(len(found))
+        if len(runs) == 1:
+            # As if both had looked before either wrote.
+            session().add_all(IdempotencyKey(**scope, created_at=factories.NOW) for _ in range(2))
+            session().flush()
+        return len(found)
+
+    assert keep() == 0
+    assert runs == [0, 0]
