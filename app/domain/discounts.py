@@ -24,6 +24,11 @@ class Buyer:
     segments: frozenset[str] = field(default_factory=frozenset)
 
 
+def segments_of(segment: str | None) -> frozenset[str]:
+    """Return the segments of a customer with this one, or with none."""
+    return frozenset({segment} if segment else ())
+
+
 ANYBODY = Buyer()
 
 

@@ -21,6 +21,11 @@ class PriceBook:
     discounts: tuple[DiscountRule, ...] = ()
 
     @property
+    def has_segment_discount(self) -> bool:
+        """Tell whether a quote depends on the customer's segment."""
+        return any(rule.segment for rule in self.discounts)
+
+    @property
     def has_first_order_discount(self) -> bool:
         """Tell whether a quote depends on what the customer ordered before."""
         return any(rule.first_order_only for rule in self.discounts)

@@ -25,6 +25,8 @@ class Customer(Base):
     is_active: Mapped[bool] = mapped_column(Boolean, default=True)
     is_blacklisted: Mapped[bool] = mapped_column(Boolean, default=False)
     blacklist_reason: Mapped[str] = mapped_column(String(200), default="")
+    # The owner's word for customers of a kind (老客, VIP); discount rules may name it.
+    segment: Mapped[str | None] = mapped_column(String(32))
     created_at: Mapped[Instant]
     last_login_at: Mapped[MaybeInstant]
 

@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from app.domain.booking_rules import BlockSpan, BusySpan
-from app.domain.discounts import Buyer
+from app.domain.discounts import Buyer, segments_of
 from app.domain.errors import NotFound
 from app.domain.slots import Span, local_date, local_day
 from app.domain.states import OCCUPYING_STATES, BookingState, OrderKind, OrderStatus
@@ -55,6 +55,7 @@ class Facts:
     order_id: int
     config_version: int
     is_blacklisted: bool
+    segment: str | None
     language: str
     has_wechat: bool
     templates: str | None
@@ -75,7 +76,7 @@ class Facts:
     @property
     def buyer(self) -> Buyer:
         """The customer as discounts know them."""
-        return Buyer(is_first_order=not self.has_ordered)
+        return Buyer(is_first_order=not self.has_ordered, segments=segments_of(self.segment))
 
     def busy(self) -> list[BusySpan]:
         """Return the booking that may be in the way."""
@@ -166,6 +167,7 @@ def _statement(dialect: str) -> Select[Any]:
         next_id(_ORDERS, dialect).scalar_subquery(),
         version.scalar_subquery(),
         _CUSTOMERS.c.is_blacklisted,
+        _CUSTOMERS.c.segment,
         _CUSTOMERS.c.language,
         reaches_wechat(_CUSTOMERS.c.id),
         templates_of(_word(CREATED), _CUSTOMERS.c.language, dialect),

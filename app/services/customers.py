@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 _CODE_REFUSED = {"40029", "40163", "isv.code-invalid"}
 _PERSON_REFUSED = {"40226"}
 _PROFILE_FIELDS = ("nickname", "avatar_url", "language")
+# As long as the column is wide.
+LONGEST_SEGMENT = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +191,32 @@ def set_blacklist(
             before=before,
             after=_barred(customer),
             reason=reason.strip(),
+            now=now,
+        )
+
+
+@transactional
+def set_segment(customer_id: int, *, segment: str, actor: Actor, now: datetime) -> None:
+    """Put a customer into a segment, with an empty one into none.
+
+    Raises Forbidden for customers, NotFound, InvalidField.
+    """
+    if not actor.is_staff:
+        raise Forbidden()
+    customer = _load(customer_id)
+    wanted = segment.strip()
+    if len(wanted) > LONGEST_SEGMENT:
+        raise InvalidField.of("segment", _l("At most 32 characters, please."))
+    before = customer.segment
+    customer.segment = wanted or None
+    if before != customer.segment:
+        record_change(
+            actor=actor,
+            action="customer.segment",
+            entity="customer",
+            entity_id=customer.id,
+            before={"segment": before},
+            after={"segment": customer.segment},
             now=now,
         )
 

@@ -25,11 +25,11 @@ from sqlalchemy import (
 
 from app.domain.actor import Actor
 from app.domain.calendar import PUBLIC_CALENDAR, DayCalendar, DayKind
-from app.domain.discounts import ANYBODY, Buyer, DiscountRule
+from app.domain.discounts import ANYBODY, Buyer, DiscountRule, segments_of
 from app.domain.price_books import PriceBook
 from app.domain.price_trials import OwnDay
 from app.domain.states import OrderKind, OrderStatus
-from app.models import CalendarDay, Order
+from app.models import CalendarDay, Customer, Order
 from app.models import DiscountRule as DiscountRow
 from app.models import PriceRule as PriceRuleRow
 from app.services.room_rules import price_rule_of_row
@@ -133,10 +133,16 @@ def buyer_of(
     book: PriceBook, actor: Actor | None, *, now: datetime, except_order_id: int | None = None
 ) -> Buyer:
     """Return what the discounts of a book need to know of a customer; anybody else is nobody to them."""
-    if actor is None or not actor.is_customer or actor.id is None or not book.has_first_order_discount:
+    if actor is None or not actor.is_customer or actor.id is None:
         return ANYBODY
-    has_ordered = has_ordered_before(actor.id, now=now, except_order_id=except_order_id)
-    return Buyer(is_first_order=not has_ordered)
+    is_first_order = book.has_first_order_discount and not has_ordered_before(
+        actor.id, now=now, except_order_id=except_order_id
+    )
+    return Buyer(is_first_order, _segments(actor.id) if book.has_segment_discount else frozenset())
+
+
+def _segments(customer_id: int) -> frozenset[str]:
+    return segments_of(session().scalar(select(Customer.segment).where(Customer.id == customer_id)))
 
 
 def has_ordered_before(customer_id: int, *, now: datetime, except_order_id: int | None = None) -> bool:

@@ -27,6 +27,7 @@ ACTIONS: dict[str, Any] = {
     "register_credentials": _l("Credentials registered"),
     "customer_session.revoke": _l("Login ended"),
     "customer.blacklist": _l("Blacklisted"),
+    "customer.segment": _l("Segment changed"),
     "customer.unblacklist": _l("Taken off the blacklist"),
     "adjust": _l("Price adjusted"),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask import abort, flash, redirect, url_for
@@ -145,19 +146,20 @@ class CustomerView(LedgerView):
         "language": _l("Language"),
         "is_blacklisted": _l("Blacklisted"),
         "blacklist_reason": _l("Reason"),
+        "segment": _l("Segment"),
         "last_login_at": _l("Last login"),
     }
     list_columns = ["nickname", "phone_masked", "is_active", "is_blacklisted", "created_at", "last_login_at"]
-    show_columns = [*list_columns, "language", "blacklist_reason"]
-    export_columns = ["nickname", "is_active", "is_blacklisted", "created_at"]
-    search_columns = ["nickname", "is_active", "is_blacklisted", "created_at"]
+    show_columns = [*list_columns, "segment", "language", "blacklist_reason"]
+    export_columns = ["nickname", "segment", "is_active", "is_blacklisted", "created_at"]
+    search_columns = ["nickname", "segment", "is_active", "is_blacklisted", "created_at"]
     formatters_columns = {"language": language_text}
     quick_search_columns = ["nickname"]
     quick_search_hint = _l("Nickname")
     order_columns = ["nickname", "created_at", "last_login_at"]
     base_order = ("created_at", "desc")
     show_template = "pages/customer.html"
-    method_permission_name = {"set_blacklist": "blacklist"}
+    method_permission_name = {"set_blacklist": "blacklist", "set_segment": "blacklist"}
 
     def _get_show_widget(self, pk: Any, item: Any, show_fieldsets: Any = None) -> dict[str, Any]:
         widgets: dict[str, Any] = super()._get_show_widget(pk, item, show_fieldsets)
@@ -167,15 +169,34 @@ class CustomerView(LedgerView):
     @has_access
     def set_blacklist(self, customer_id: int) -> Any:
         """Bar a customer from booking, or let them book again (`is_blacklisted` empty); with a reason."""
-        values = posted_values()
-        try:
-            customers.set_blacklist(
+        return self._changed(
+            customer_id,
+            lambda values: customers.set_blacklist(
                 customer_id,
                 is_blacklisted=str(values.get("is_blacklisted") or "").lower() in ("1", "true"),
                 reason=str(values.get("reason") or ""),
                 actor=current_actor(),
                 now=utc_now(),
-            )
+            ),
+        )
+
+    @expose("/<int:customer_id>/segment", methods=["POST"])
+    @has_access
+    def set_segment(self, customer_id: int) -> Any:
+        """Put a customer into a segment that discounts may name, or into none."""
+        return self._changed(
+            customer_id,
+            lambda values: customers.set_segment(
+                customer_id,
+                segment=str(values.get("segment") or ""),
+                actor=current_actor(),
+                now=utc_now(),
+            ),
+        )
+
+    def _changed(self, customer_id: int, change: Callable[[dict[str, Any]], None]) -> Any:
+        try:
+            change(posted_values())
         except DomainError as refusal:
             if wants_json() or refusal.status == 404:
                 return problem(refusal) if wants_json() else abort(404)

@@ -98,13 +98,17 @@ class DiscountRuleView(ChainWideView):
         "valid_from_on": _l("Valid from"),
         "valid_until_on": _l("Valid until"),
         "first_order_only": _l("First order only"),
+        "segment": _l("Segment"),
     }
     list_columns = [
         *("name", "store", "off_percent", "off_fen", "day_kind", "band"),
         *("first_order_only", "is_active"),
     ]
     show_fieldsets = [
-        (_l("Discount"), {"fields": ["store", "name", "off_percent", "off_fen", "first_order_only"]}),
+        (
+            _l("Discount"),
+            {"fields": ["store", "name", "off_percent", "off_fen", "first_order_only", "segment"]},
+        ),
         (_l("Rooms"), {"fields": ["scope", "room_type", "room"]}),
         (
             _l("Start of the booking"),
@@ -136,6 +140,7 @@ class DiscountRuleView(ChainWideView):
         ),
         "off_fen": _l("Never more than the price itself."),
         "first_order_only": _l("Only for customers who are logged in and have no earlier booking order."),
+        "segment": _l("Only for customers of this segment, which is set on their pages. Empty: everybody."),
         "band_end_minute": _l("Earlier than the start: past midnight. Equal: all day."),
     }
     constraint_messages = {

@@ -52,3 +52,14 @@ def test_a_wrong_request_is_refused(shop: Shop, log_in: LogIn) -> None:
         )
         assert owner.post("/customers/999999/blacklist", data={"reason": "x"}).status_code == 404
         assert owner.get(address).status_code == 405
+
+
+def test_managers_put_customers_into_segments(shop: Shop, log_in: LogIn) -> None:
+    manager, cashier = log_in("Manager"), log_in("Cashier")
+    address = f"/customers/{shop.customer.id}/segment"
+    assert manager.post(address, data={"segment": "老客"}).status_code == 302
+    assert shop.rows(type(shop.customer))[0].segment == "老客"
+    assert "老客" in main_of(manager.get(f"/customers/show/{shop.customer.id}"))
+    assert manager.post(address, json={"segment": "长" * 33}, headers=JSON).status_code == 422
+    assert cashier.post(address, json={"segment": "VIP"}, headers=JSON).status_code in (302, 403)
+    assert shop.rows(type(shop.customer))[0].segment == "老客"

@@ -240,3 +240,13 @@ def test_adjustment_by_the_form_of_the_order(
 
     assert answer.status_code == 302
     assert order(order_no).total_fen == total_fen
+
+
+@pytest.mark.parametrize(
+    ("typed", "stored"), [pytest.param("老客", "老客", id="named"), pytest.param("", None, id="everybody")]
+)
+def test_a_discount_names_a_segment_or_none(
+    app: Flask, owner: FlaskClient, typed: str, stored: str | None
+) -> None:
+    assert owner.post("/discount-rules/add", data=DISCOUNT | {"segment": typed}).status_code == 302
+    assert [rule.segment for rule in discounts()] == [stored]
