@@ -53,13 +53,20 @@ class Booking(StoreScoped, Base):
             postgresql_where=text("state = 'held'"),
         ),
         Index("ix_bookings_state_end_at", "state", "end_at"),
+        # Nearly every booking belongs to no change; who asks for those must not be led here.
+        Index(
+            "ix_bookings_change_id",
+            "change_id",
+            sqlite_where=text("change_id IS NOT NULL"),
+            postgresql_where=text("change_id IS NOT NULL"),
+        ),
     )
 
     order_id: Mapped[int] = reference("orders.id")
     store_id: Mapped[int] = reference("stores.id")
     room_id: Mapped[int] = reference("rooms.id", index=False)
     # Set on what only holds room for a change that is not paid yet; such a row is never the order's booking.
-    change_id: Mapped[int | None] = mapped_column(ForeignKey("order_changes.id"), index=True)
+    change_id: Mapped[int | None] = mapped_column(ForeignKey("order_changes.id"))
     state: Mapped[BookingState] = mapped_column(labelled(BookingState, "state"))
     start_at: Mapped[Instant]
     end_at: Mapped[Instant]
