@@ -300,6 +300,9 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _begin_postgresql(connection: Connection) -> None:
+    if "isolation_level" in connection.get_execution_options():
+        # Asked for by name: the dialect has set it, and takes it back.
+        return
     # The driver sends BEGIN with the first statement, or not at all.
     driver: Any = connection.connection.driver_connection
     is_alone = _begin.get().value[1]

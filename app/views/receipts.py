@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import abort
 from flask_appbuilder import BaseView, expose, has_access
+from flask_babel import lazy_gettext as _l
 
 from app.domain.clock import utc_now
 from app.domain.errors import DomainError
@@ -21,6 +22,8 @@ class ReceiptView(BaseView):
     route_base = "/orders"
     default_view = "page"
     class_permission_name = "ReceiptView"
+    # What the screen is called where roles are edited.
+    list_title = _l("Receipt")
     method_permission_name = {"page": "read"}
 
     @expose("/<string:no>/receipt")

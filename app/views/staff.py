@@ -45,6 +45,7 @@ PERMISSION_NAMES: dict[str, Any] = {
     "can_export": _l("Export"),
     "can_act": _l("Carry out next actions"),
     "can_adjust": _l("Adjust the price"),
+    "can_decide": _l("Approve or refuse"),
     "can_blacklist": _l("Blacklist"),
     "can_reverse": _l("Reverse"),
     "can_oversee": _l("See everybody's"),
