@@ -23,7 +23,7 @@ BUYERS = 32
 # Of the goal, at the usual five rounds of the other cases.
 PLACES_PER_ROUND = 6
 WORKERS = {"sync": (), "gthread": ("--worker-class", "gthread", "--threads", "8")}
-UNPROTECTED = "tests.races.unprotected:create_app()"
+UNPROTECTED = "benchmarks.unprotected:create_app()"
 GUARD = "ex_bookings_room_overlap"
 OVERLAPS = f"""
 SELECT count(*) FROM bookings AS one JOIN bookings AS other
