@@ -18,9 +18,7 @@ OF_A_CHANGE = sa.text("change_id IS NOT NULL")
 
 def upgrade() -> None:
     op.drop_index(NAME, table_name="bookings")
-    op.create_index(
-        NAME, "bookings", ["change_id"], sqlite_where=OF_A_CHANGE, postgresql_where=OF_A_CHANGE
-    )
+    op.create_index(NAME, "bookings", ["change_id"], sqlite_where=OF_A_CHANGE, postgresql_where=OF_A_CHANGE)
 
 
 def downgrade() -> None:
