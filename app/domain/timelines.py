@@ -12,7 +12,16 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from app.domain.booking_rules import BookingPolicy
-from app.domain.slots import DAY_MINUTES, MINUTE, Span, grid_ceil, grid_floor, local_date, local_day
+from app.domain.slots import (
+    DAY_MINUTES,
+    MINUTE,
+    Span,
+    floor_minute,
+    grid_ceil,
+    grid_floor,
+    local_date,
+    local_day,
+)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -113,12 +122,16 @@ def rules_at(policy: BookingPolicy, now: datetime, tz: ZoneInfo) -> Rules:
     step = policy.start_step_minutes
     past_until = grid_floor(now, step, tz)
     soon_until = grid_ceil(policy.earliest_start_at(now), step, tz)
-    moves = (
+    moves = [
         grid_ceil(past_until + MINUTE, step, tz),
         # The lead steps on to the next line in the minute after the one that still reaches this line.
         soon_until - timedelta(minutes=policy.min_lead_minutes) + MINUTE,
         local_day(local_date(now, tz), tz).end_at,
-    )
+    ]
+    # Where clocks jump, grid lines do not follow each other evenly: ask again every minute.
+    reach = soon_until + timedelta(minutes=2 * step)
+    if past_until.astimezone(tz).utcoffset() != reach.astimezone(tz).utcoffset():
+        moves.append(floor_minute(now) + MINUTE)
     return Rules(
         us_of(past_until), us_of(soon_until), us_of(policy.horizon_at(now, tz)), min(map(us_of, moves))
     )
