@@ -131,7 +131,7 @@ def rules_at(policy: BookingPolicy, now: datetime, tz: ZoneInfo) -> Rules:
     # Where clocks jump, grid lines do not follow each other evenly: ask again every minute.
     reach = soon_until + timedelta(minutes=2 * step)
     if past_until.astimezone(tz).utcoffset() != reach.astimezone(tz).utcoffset():
-        moves.append(floor_minute(now) + MINUTE)
+        moves = [floor_minute(now) + MINUTE]
     return Rules(
         us_of(past_until), us_of(soon_until), us_of(policy.horizon_at(now, tz)), min(map(us_of, moves))
     )
