@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import select
 import socket
 import time
@@ -33,6 +34,7 @@ class Fault:
     seconds: latency to add, time to hold the connection, or time to hold a callback.
     after_commit: latency and error happen after the work was done instead of before.
     status: HTTP status that an error of wechat_pay answers.
+    armed_at: when, in seconds of the machine's clock; requests that came before it are spared.
     """
 
     id: int
@@ -43,6 +45,7 @@ class Fault:
     seconds: float
     after_commit: bool
     status: int
+    armed_at: float
 
     @property
     def is_late(self) -> bool:
@@ -83,6 +86,7 @@ class Faults:
                 seconds=fields.number("seconds", 0, 600, DEFAULT_SECONDS.get(mode, 0.0)),
                 after_commit=fields.flag("after_commit"),
                 status=fields.integer("status", 400, 599, 500),
+                armed_at=time.time(),
             )
             self._store.put("fault", str(fault.id), asdict(fault))
         return fault
@@ -95,24 +99,28 @@ class Faults:
         """Forget all faults."""
         self._store.delete_kind("fault")
 
-    def take_request(self, target: str, operation: str, is_late: bool) -> Fault | None:
-        """Use up one count of the first fault for this call before (or after) its work."""
-        return self._take(target, operation, REQUEST_MODES, is_late)
+    def take_request(self, target: str, operation: str, is_late: bool, came_at: float) -> Fault | None:
+        """Use up one count of the first fault for this call before (or after) its work.
+
+        A request that its client gave up long ago must not take what was armed for a later one.
+        """
+        return self._take(target, operation, REQUEST_MODES, is_late, came_at)
 
     def take_callback(self, target: str, operation: str) -> Fault | None:
         """Use up the first callback fault: one count, or all copies of a duplicate."""
-        return self._take(target, operation, CALLBACK_MODES, None)
+        return self._take(target, operation, CALLBACK_MODES, None, math.inf)
 
     def wrap(self, target: str, operation: str, view: View, busy: Busy) -> View:
         """Return *view* with this target's faults around it; *busy* makes the service's own error answer."""
 
         @functools.wraps(view)
         def guarded(**arguments: str) -> Response:
-            early = self.take_request(target, operation, is_late=False)
+            came_at = time.time()
+            early = self.take_request(target, operation, False, came_at)
             if early is not None and (answer := _strike(early, busy)) is not None:
                 return answer
             response = view(**arguments)
-            late = self.take_request(target, operation, is_late=True)
+            late = self.take_request(target, operation, True, came_at)
             struck = _strike(late, busy) if late is not None else None
             return struck or response
 
@@ -123,11 +131,13 @@ class Faults:
         self._store.put("counter", "fault", {"value": counter["value"] + 1})
         return int(counter["value"]) + 1
 
-    def _take(self, target: str, operation: str, modes: Iterable[str], is_late: bool | None) -> Fault | None:
+    def _take(
+        self, target: str, operation: str, modes: Iterable[str], is_late: bool | None, came_at: float
+    ) -> Fault | None:
         with self._store.transaction():
             for record in self._store.all("fault"):
                 fault = Fault(**record)
-                if fault.target != target or fault.mode not in modes:
+                if fault.target != target or fault.mode not in modes or fault.armed_at > came_at:
                     continue
                 if fault.operation not in (None, operation) or is_late not in (None, fault.is_late):
                     continue

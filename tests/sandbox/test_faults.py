@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -52,6 +53,19 @@ def test_latency_delays_the_answer(shop: Shop) -> None:
     status, _ = shop.prepay()
 
     assert status == 200 and time.monotonic() - started >= 0.3
+
+
+def test_request_that_is_still_asleep_leaves_later_faults_alone(shop: Shop) -> None:
+    shop.live.control("/faults", {"target": "wechat_pay", "mode": "latency", "seconds": 1})
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(shop.prepay)
+        while shop.live.get("/_control/faults").json()["items"]:
+            assert not slow.done()
+        shop.live.control("/faults", {"target": "wechat_pay", "mode": "error", "after_commit": True})
+
+        assert slow.result()[0] == 200
+
+    assert shop.prepay("P20260102")[0] == 500
 
 
 def test_client_gives_up_although_the_work_is_done(shop: Shop) -> None:
