@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import date, datetime
 from hashlib import sha256
-from typing import TypeVar
 
 from app.gateways import alipay_facts as facts
 from app.gateways.alipay_bills import read_bill
@@ -27,8 +25,8 @@ from app.gateways.ports import (
     RefundFacts,
     RefundRequest,
 )
+from app.gateways.unreadable import incomprehensible, trusted, understood
 
-_T = TypeVar("_T")
 _PAYMENT_NO = re.compile(r"[0-9A-Za-z_]{6,64}", re.ASCII)
 _REFUND_NO = re.compile(r"[0-9A-Za-z_]{1,64}", re.ASCII)
 _LOGIN_CODE = re.compile(r"[0-9A-Za-z_-]{1,128}", re.ASCII)
@@ -80,7 +78,7 @@ class AlipayGateway:
         _expect(reply, "out_trade_no", request.payment_no)
         code = reply.node.get("qr_code")
         if not isinstance(code, str) or not code.isprintable() or not code.startswith("https://"):
-            raise _incomprehensible()
+            raise incomprehensible(SERVICE)
         return {"code_url": code, "qr_code": code}
 
     def query_payment(self, payment_no: str, started_at: datetime | None = None) -> PaymentFacts:
@@ -93,10 +91,11 @@ class AlipayGateway:
             raise reply.refusal()
         _expect(reply, "out_trade_no", payment_no)
         # Signed for us, and about what we have asked: it need not name whose trade it is.
-        return _understood(
+        return understood(
+            SERVICE,
             lambda: facts.trade_facts(
                 reply.node, merchant_no=self._credentials.seller_id, app_id=self._credentials.app_id
-            )
+            ),
         )
 
     def close_payment(self, payment_no: str, started_at: datetime | None = None) -> CloseResult:
@@ -128,10 +127,11 @@ class AlipayGateway:
         )
         _expect(reply, "out_trade_no", request.payment_no)
         if reply.node.get("fund_change") == "Y":
-            return _understood(
+            return understood(
+                SERVICE,
                 lambda: facts.succeeded_refund(
                     reply.node, refund_no=request.refund_no, amount_fen=request.amount_fen
-                )
+                ),
             )
         # Said of a repetition, and of a refund that is still under way.
         known = self.query_refund(request)
@@ -152,22 +152,25 @@ class AlipayGateway:
             return RefundFacts(refund_no=request.refund_no, status="absent")
         if not reply.is_success:
             raise reply.refusal()
-        found = _understood(
-            lambda: facts.refund_facts(reply.node, refund_no=request.refund_no, amount_fen=request.amount_fen)
+        found = understood(
+            SERVICE,
+            lambda: facts.refund_facts(
+                reply.node, refund_no=request.refund_no, amount_fen=request.amount_fen
+            ),
         )
         if found.payment_no not in (None, request.payment_no):
-            raise _incomprehensible()
+            raise incomprehensible(SERVICE)
         return found
 
     def parse_payment_callback(self, headers: CallbackHeaders, body: bytes, now: datetime) -> PaymentCallback:
         """Verify and open a notice about a trade; one about a refund of it says so in `refund`."""
         notice = self._open(body, now)
-        found = _trusted(
+        found = trusted(
             lambda: facts.trade_facts(
                 notice, merchant_no=facts.required(notice, "seller_id"), app_id=notice["app_id"]
             )
         )
-        refund = _trusted(lambda: _refund_of(notice))
+        refund = trusted(lambda: _refund_of(notice))
         return PaymentCallback(_callback_id(notice), _event(notice), found, refund)
 
     def parse_refund_callback(self, headers: CallbackHeaders, body: bytes, now: datetime) -> RefundCallback:
@@ -189,8 +192,8 @@ class AlipayGateway:
         # A success of this one call carries no code.
         if "code" in reply.node and not reply.is_success:
             raise reply.refusal()
-        subject = _understood(
-            lambda: facts.optional(reply.node, "user_id") or facts.required(reply.node, "open_id")
+        subject = understood(
+            SERVICE, lambda: facts.optional(reply.node, "user_id") or facts.required(reply.node, "open_id")
         )
         return LoginIdentity(openid=subject, unionid=None)
 
@@ -210,8 +213,8 @@ class AlipayGateway:
             raise reply.refusal()
         address = reply.node.get("bill_download_url")
         if not isinstance(address, str) or not address.startswith(("https://", "http://")):
-            raise _incomprehensible()
-        return _understood(lambda: read_bill(self._client.download(address)))
+            raise incomprehensible(SERVICE)
+        return understood(SERVICE, lambda: read_bill(self._client.download(address)))
 
     def _create_trade(self, trade: dict[str, str], buyer: str) -> str:
         who = {"buyer_id" if _USER_ID.fullmatch(buyer) else "buyer_open_id": buyer}
@@ -221,7 +224,7 @@ class AlipayGateway:
             )
         )
         _expect(reply, "out_trade_no", trade["out_trade_no"])
-        return _understood(lambda: facts.required(reply.node, "trade_no"))
+        return understood(SERVICE, lambda: facts.required(reply.node, "trade_no"))
 
     def _open(self, body: bytes, now: datetime) -> dict[str, str]:
         notice, signature = read_notice(body, now)
@@ -282,22 +285,4 @@ def _check_refund(request: RefundRequest) -> None:
 
 def _expect(reply: Reply, key: str, value: str) -> None:
     if reply.node.get(key) != value:
-        raise _incomprehensible()
-
-
-def _incomprehensible() -> GatewayUnavailable:
-    return GatewayUnavailable(f"{SERVICE} answered without the expected facts", outcome_unknown=True)
-
-
-def _understood(read: Callable[[], _T]) -> _T:
-    try:
-        return read()
-    except facts.FactsMalformed:
-        raise _incomprehensible() from None
-
-
-def _trusted(read: Callable[[], _T]) -> _T:
-    try:
-        return read()
-    except facts.FactsMalformed:
-        raise CallbackInvalid("malformed_facts") from None
+        raise incomprehensible(SERVICE)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from io import BytesIO, StringIO
 from zipfile import BadZipFile, ZipFile
 
-from app.gateways.alipay_facts import FactsMalformed, fen_of, instant_of, optional, required
+from app.gateways.alipay_facts import fen_of, instant_of, optional, required
 from app.gateways.ports import BillEntry
+from app.gateways.unreadable import FactsMalformed
 
 MAX_TEXT_BYTES = 256 * 1024 * 1024
 # The names inside the archive are GBK without saying so; the first line tells the tables apart as well.

@@ -7,8 +7,9 @@ from collections import Counter
 from datetime import datetime, timedelta
 from urllib.parse import parse_qsl
 
-from app.gateways.alipay_facts import FactsMalformed, instant_of
+from app.gateways.alipay_facts import instant_of
 from app.gateways.ports import CallbackInvalid
+from app.gateways.unreadable import FactsMalformed
 
 MAX_BODY_BYTES = 64 * 1024
 MAX_FIELDS = 100

@@ -28,6 +28,7 @@ from app.domain.clock import utc_now
 from app.gateways.alipay_facts import CHINA
 from app.gateways.network import as_unavailable
 from app.gateways.ports import GatewayError, GatewayRefused, GatewayUnavailable
+from app.gateways.unreadable import incomprehensible
 
 SERVICE = "Alipay"
 SUCCESS = "10000"
@@ -170,7 +171,7 @@ class _Sdk(AliPay):
         members = _members(text)
         node, raw = members.get(name) or members.get("error_response") or (None, "")
         if not isinstance(node, dict):
-            raise _incomprehensible()
+            raise incomprehensible(SERVICE)
         signature, _ = members.get("sign", (None, ""))
         if signature is None and node.get("code") not in (None, SUCCESS):
             # Whoever asks with a wrong id or key is refused without a signature.
@@ -221,10 +222,6 @@ def _refusal_of(node: dict[str, Any]) -> GatewayError:
     return GatewayRefused(
         sub_code or code, str(node.get("sub_msg") or node.get("msg") or "")[:200], is_retryable=is_retryable
     )
-
-
-def _incomprehensible() -> GatewayUnavailable:
-    return GatewayUnavailable(f"{SERVICE} answered without the expected facts", outcome_unknown=True)
 
 
 def _make_sdk(credentials: AlipayCredentials, gateway_url: str, transport: _Transport) -> AliPay:

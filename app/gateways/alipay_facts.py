@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.gateways.ports import PaymentFacts, PaymentFactStatus, RefundFacts
+from app.gateways.unreadable import FactsMalformed
 
 # Every time that Alipay writes is China's, without saying so.
 CHINA = timezone(timedelta(hours=8))
@@ -23,10 +24,6 @@ _TRADE_STATUSES: dict[str, PaymentFactStatus] = {
     "TRADE_FINISHED": "succeeded",
     "TRADE_CLOSED": "closed",
 }
-
-
-class FactsMalformed(ValueError):
-    """An answer or notice lacks something that it must have, or has it in a wrong form."""
 
 
 def yuan_of(amount_fen: int) -> str:

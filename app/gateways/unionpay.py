@@ -8,10 +8,9 @@ carries.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import TypeVar
 
 import requests
 
@@ -33,8 +32,8 @@ from app.gateways.ports import (
 )
 from app.gateways.unionpay_callbacks import fields_of
 from app.gateways.unionpay_signing import KeysUnusable, NotVerified, Signer, Verifier
+from app.gateways.unreadable import FactsMalformed, incomprehensible, trusted, understood
 
-_T = TypeVar("_T")
 _SERVICE = "UnionPay"
 _FRONT, _BACK, _QUERY = "frontTransReq.do", "backTransReq.do", "queryTrans.do"
 # Source: protocols, section 4.1. 02, 06, 37 and 39 pass by themselves.
@@ -120,8 +119,8 @@ class UnionPayChannel:
         answer = self._look_up(payment_no, started_at)
         if answer is None:
             return PaymentFacts(payment_no=payment_no, status="absent")
-        result = _understood(lambda: facts.code(answer, "origRespCode"))
-        return _understood(lambda: facts.payment_facts(answer, result))
+        result = understood(_SERVICE, lambda: facts.code(answer, "origRespCode"))
+        return understood(_SERVICE, lambda: facts.payment_facts(answer, result))
 
     def close_payment(self, payment_no: str, started_at: datetime) -> CloseResult:
         """Learn whether somebody has paid; there is no closing: the form stays good until its time is over.
@@ -147,7 +146,7 @@ class UnionPayChannel:
             backUrl=request.notify_url,
         )
         answer = self._ask(_BACK, form)
-        result = _understood(lambda: facts.code(answer, "respCode"))
+        result = understood(_SERVICE, lambda: facts.code(answer, "respCode"))
         if result in facts.UNKNOWN_OUTCOME:
             return self._after_doubt(request, result)
         if result not in facts.SUCCEEDED:
@@ -171,13 +170,13 @@ class UnionPayChannel:
         answer = self._look_up(request.refund_no, request.started_at)
         if answer is None:
             return RefundFacts(refund_no=request.refund_no, status="absent")
-        result = _understood(lambda: facts.code(answer, "origRespCode"))
-        return _understood(lambda: facts.refund_facts(answer, result))
+        result = understood(_SERVICE, lambda: facts.code(answer, "origRespCode"))
+        return understood(_SERVICE, lambda: facts.refund_facts(answer, result))
 
     def parse_payment_callback(self, headers: CallbackHeaders, body: bytes, now: datetime) -> PaymentCallback:
         """Verify and open the notice of a payment; UnionPay tells of successes only."""
         told, result = self._open(body, now, _PAYMENT[0])
-        return _trusted(
+        return trusted(
             lambda: PaymentCallback(
                 _callback_id(told), f"PAYMENT.{result}", facts.payment_facts(told, result)
             )
@@ -186,7 +185,7 @@ class UnionPayChannel:
     def parse_refund_callback(self, headers: CallbackHeaders, body: bytes, now: datetime) -> RefundCallback:
         """Verify and open the notice of a refund."""
         told, result = self._open(body, now, _REFUND[0])
-        return _trusted(
+        return trusted(
             lambda: RefundCallback(_callback_id(told), f"REFUND.{result}", facts.refund_facts(told, result))
         )
 
@@ -211,13 +210,13 @@ class UnionPayChannel:
         if not _NUMBER.fullmatch(number):
             raise GatewayRefused("PARAM_ERROR", "a number of ours has characters or a length not allowed")
         answer = self._ask(_QUERY, self._signed(_LOOK_UP, number=number, started_at=started_at))
-        result = _understood(lambda: facts.code(answer, "respCode"))
+        result = understood(_SERVICE, lambda: facts.code(answer, "respCode"))
         if result == facts.NOT_FOUND:
             return None
         if result not in facts.SUCCEEDED:
             raise _refusal(result, answer)
         if (answer.get("orderId"), answer.get("txnTime")) != (number, facts.stamp(started_at)):
-            raise _incomprehensible()
+            raise incomprehensible(_SERVICE)
         return answer
 
     def _signed(
@@ -247,7 +246,7 @@ class UnionPayChannel:
                 f"the answer of {_SERVICE} cannot be trusted ({error.reason})", outcome_unknown=True
             ) from None
         if answer.get("merId", self._merchant_no) != self._merchant_no:
-            raise _incomprehensible()
+            raise incomprehensible(_SERVICE)
         return answer
 
     def _post(self, path: str, form: Mapping[str, str]) -> bytes:
@@ -271,12 +270,12 @@ def _answer_fields(content: bytes) -> dict[str, str]:
     try:
         parts = content.decode("utf-8").split("&")
     except ValueError:
-        raise _incomprehensible() from None
+        raise incomprehensible(_SERVICE) from None
     pairs = [part.partition("=") for part in parts]
     fields = {name: value for name, _equals, value in pairs}
     # A plain sentence, as for a malformed request, has no fields.
     if len(fields) != len(pairs) or "respCode" not in fields:
-        raise _incomprehensible()
+        raise incomprehensible(_SERVICE)
     return fields
 
 
@@ -284,7 +283,7 @@ def _callback_id(told: Mapping[str, str]) -> str:
     """UnionPay's own number of the transaction is the same on every repetition of its notice."""
     number = told.get("queryId", "")
     if not re.fullmatch(r"[0-9A-Za-z]{1,32}", number, re.ASCII):
-        raise facts.FactsMalformed("queryId")
+        raise FactsMalformed("queryId")
     return f"{told['txnType']}-{number}"
 
 
@@ -295,21 +294,3 @@ def _check(number: str, amount_fen: int) -> None:
 
 def _refusal(result: str, answer: Mapping[str, str]) -> GatewayRefused:
     return GatewayRefused(result, answer.get("respMsg", "")[:200], is_retryable=result in _RETRYABLE)
-
-
-def _incomprehensible() -> GatewayUnavailable:
-    return GatewayUnavailable(f"{_SERVICE} answered without the expected facts", outcome_unknown=True)
-
-
-def _understood(read: Callable[[], _T]) -> _T:
-    try:
-        return read()
-    except facts.FactsMalformed:
-        raise _incomprehensible() from None
-
-
-def _trusted(read: Callable[[], _T]) -> _T:
-    try:
-        return read()
-    except facts.FactsMalformed:
-        raise CallbackInvalid("malformed_facts") from None

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 
 from app.gateways.ports import PaymentFacts, PaymentFactStatus, RefundFacts, RefundFactStatus
+from app.gateways.unreadable import FactsMalformed
 
 CHINA = timezone(timedelta(hours=8))
 CURRENCIES = {"156": "CNY"}
@@ -21,10 +22,6 @@ _TRACE = re.compile(r"\d{10}", re.ASCII)
 _AMOUNT = re.compile(r"[0-9]{1,12}", re.ASCII)
 _CODE = re.compile(r"[0-9A-Z]{2}", re.ASCII)
 _NUMBER = re.compile(r"[0-9A-Za-z]{1,64}", re.ASCII)
-
-
-class FactsMalformed(ValueError):
-    """A message lacks something that it must have, or has it in a wrong form."""
 
 
 def stamp(instant: datetime) -> str:

@@ -34,6 +34,7 @@ from app.gateways.ports import (
     RefundFacts,
     RefundRequest,
 )
+from app.gateways.unreadable import incomprehensible, trusted, understood
 from app.gateways.wechat_pay_callbacks import check_before_opening
 
 _T = TypeVar("_T")
@@ -93,7 +94,7 @@ class WeChatPayChannel:
         # Said with status 202 while the payer types the password.
         if reply.code == "USERPAYING":
             return PaymentFacts(payment_no=payment_no, status="pending")
-        found = _understood(facts.payment_facts, self._require(reply))
+        found = understood(_SERVICE, lambda: facts.payment_facts(self._require(reply)))
         return _expect(found, found.payment_no == payment_no)
 
     def close_payment(self, payment_no: str, started_at: datetime | None = None) -> CloseResult:
@@ -120,7 +121,7 @@ class WeChatPayChannel:
                 )
             )
         )
-        found = _understood(facts.refund_facts, answer)
+        found = understood(_SERVICE, lambda: facts.refund_facts(answer))
         return _expect(found, found.refund_no == request.refund_no)
 
     def query_refund(self, request: RefundRequest) -> RefundFacts:
@@ -130,13 +131,13 @@ class WeChatPayChannel:
         reply = self._call(lambda: self._sdk.query_refund(out_refund_no=refund_no))
         if reply.code in _UNKNOWN_REFUND:
             return RefundFacts(refund_no=refund_no, status="absent")
-        found = _understood(facts.refund_facts, self._require(reply))
+        found = understood(_SERVICE, lambda: facts.refund_facts(self._require(reply)))
         return _expect(found, found.refund_no == refund_no)
 
     def parse_payment_callback(self, headers: CallbackHeaders, body: bytes, now: datetime) -> PaymentCallback:
         """Verify and open the notice of a payment."""
         opened = self._open(headers, body, now, _PAYMENT_EVENTS)
-        return _trusted(
+        return trusted(
             lambda: PaymentCallback(
                 facts.callback_id(opened), opened["event_type"], facts.payment_facts(opened["resource"])
             )
@@ -145,7 +146,7 @@ class WeChatPayChannel:
     def parse_refund_callback(self, headers: CallbackHeaders, body: bytes, now: datetime) -> RefundCallback:
         """Verify and open the notice of a refund."""
         opened = self._open(headers, body, now, _REFUND_EVENTS)
-        return _trusted(
+        return trusted(
             lambda: RefundCallback(
                 facts.callback_id(opened), opened["event_type"], facts.refund_notice_facts(opened["resource"])
             )
@@ -204,7 +205,7 @@ class WeChatPayChannel:
         if not reply.is_success:
             raise reply.refusal()
         if not reply.content:
-            raise _incomprehensible()
+            raise incomprehensible(_SERVICE)
         return reply.content
 
 
@@ -309,32 +310,14 @@ def _check_refund(request: RefundRequest) -> None:
         raise GatewayRefused("PARAM_ERROR", "a refund is more than nothing and at most the payment")
 
 
-def _incomprehensible() -> GatewayUnavailable:
-    return GatewayUnavailable(f"{_SERVICE} answered without the expected facts", outcome_unknown=True)
-
-
 def _text(answer: dict[str, Any], key: str) -> str:
     value = answer.get(key)
     if not isinstance(value, str) or not value:
-        raise _incomprehensible()
+        raise incomprehensible(_SERVICE)
     return value
-
-
-def _understood(read: Callable[[dict[str, Any]], _T], answer: dict[str, Any]) -> _T:
-    try:
-        return read(answer)
-    except facts.FactsMalformed:
-        raise _incomprehensible() from None
 
 
 def _expect(found: _T, is_ours: bool) -> _T:
     if not is_ours:
-        raise _incomprehensible()
+        raise incomprehensible(_SERVICE)
     return found
-
-
-def _trusted(read: Callable[[], _T]) -> _T:
-    try:
-        return read()
-    except facts.FactsMalformed:
-        raise CallbackInvalid("malformed_facts") from None

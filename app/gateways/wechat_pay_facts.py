@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.gateways.ports import PaymentFacts, PaymentFactStatus, RefundFacts, RefundFactStatus
+from app.gateways.unreadable import FactsMalformed
 
 _IDENTIFIER = re.compile(r"[0-9A-Za-z_*@|-]{1,128}", re.ASCII)
 # REFUND says that some refund exists, not that all was paid back: the payment did succeed.
@@ -26,10 +27,6 @@ _REFUND_STATES: dict[str, RefundFactStatus] = {
     "ABNORMAL": "abnormal",
     "CLOSED": "closed",
 }
-
-
-class FactsMalformed(ValueError):
-    """An object lacks something that it must have, or has it in a wrong form."""
 
 
 def payment_facts(transaction: Mapping[str, Any]) -> PaymentFacts:

@@ -9,8 +9,8 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import pytest
 
 from app.gateways.alipay_bills import read_bill
-from app.gateways.alipay_facts import FactsMalformed
 from app.gateways.ports import BillEntry
+from app.gateways.unreadable import FactsMalformed
 
 TRADE_NO = "2026031422001400000000000001"
 HEADER = (
