@@ -108,7 +108,8 @@ class Facts:
 
     def is_stale_hold_in_way(self, busy: Span, *, now: datetime) -> bool:
         """Tell whether a hold that has run out keeps the place; once it is let go all is read anew."""
-        has_run_out = self.next_state is BookingState.HELD and (self.next_expires_at or now) <= now
+        expires_at = self.next_expires_at
+        has_run_out = self.next_state is BookingState.HELD and expires_at is not None and expires_at <= now
         return has_run_out and self.next_from_at < busy.end_at
 
 

@@ -62,12 +62,17 @@ def _book(
 ) -> Answer:
     lock_buyer_and_room(actor.id, request.room_id)
     facts = read_facts(draft, actor.id, keep.request, now=now)
-    while facts.is_stale_hold_in_way(draft.busy, now=now):
-        release_stale_holds(request.room_id, now=now)
-        facts = read_facts(draft, actor.id, keep.request, now=now)
     if keep.request is not None and (kept := kept_answer(keep.request, facts, now=now)):
         return kept
-    offer = _decide(request, draft, facts, actor=actor, now=now)
+    while facts.config_version != draft.config.version:
+        # The owner changed something while we waited, and what has to be asked depends on it.
+        config = config_at(draft.config.store_id, facts.config_version)
+        draft = draft_offer(request, config, actor=actor, now=now)
+        facts = read_facts(draft, actor.id, keep.request, now=now)
+    if facts.is_stale_hold_in_way(draft.busy, now=now):
+        release_stale_holds(request.room_id, now=now)
+        facts = read_facts(draft, actor.id, keep.request, now=now)
+    offer = _decide(draft, facts)
     new = new_order(
         facts.order_id,
         offer,
@@ -82,12 +87,8 @@ def _book(
     return _save(new, keep, facts, now=now)
 
 
-def _decide(request: BookingRequest, draft: Draft, facts: Facts, *, actor: Actor, now: datetime) -> Offer:
+def _decide(draft: Draft, facts: Facts) -> Offer:
     """Return the priced offer if place and customer allow it."""
-    if facts.config_version != draft.config.version:
-        # The owner changed something while we waited.
-        config = config_at(draft.config.store_id, facts.config_version)
-        draft = draft_offer(request, config, actor=actor, now=now)
     policy = draft.room.policy
     rules.check_place(policy, draft.span, busy=facts.busy(), blocks=facts.blocks())
     offer = draft.priced(facts.buyer)

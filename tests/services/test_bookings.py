@@ -11,7 +11,17 @@ import pytest
 from app.domain.errors import DomainError, NotFound
 from app.domain.states import BookingState, OrderStatus
 from app.extensions import db
-from app.models import Booking, Order, PriceRule, Recipient, Room, RoomBlock
+from app.models import (
+    Booking,
+    BookingSession,
+    DiscountRule,
+    Order,
+    PriceKind,
+    PriceRule,
+    Recipient,
+    Room,
+    RoomBlock,
+)
 from app.services import bookings, quotes
 from tests import factories
 from tests.services.counter import refused
@@ -355,3 +365,51 @@ def test_every_booking_row_belongs_to_its_order(shop: Shop) -> None:
     assert set(orders) == numbers
     assert {booking.order_id for booking in shop.rows(Booking)} == {order.id for order in orders.values()}
     assert all(order.expires_at - order.created_at == HOUR / 4 for order in orders.values())
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], None]:
+    """Let the owner change something after the price was worked out and before the room is locked."""
+    lock = bookings.lock_buyer_and_room
+
+    def arrange(change: Callable[[], None]) -> None:
+        def change_and_lock(*args: Any) -> None:
+            lock(*args)
+            change()
+            db.session.flush()
+
+        monkeypatch.setattr(bookings, "lock_buyer_and_room", change_and_lock)
+
+    return arrange
+
+
+def test_new_discount_is_judged_by_what_it_asks(
+    shop: Shop, meanwhile: Callable[[Callable[[], None]], None]
+) -> None:
+    shop.paid_booking(start=8, hours=1)
+    meanwhile(lambda: db.session.add(DiscountRule(name="首单半价", off_percent=50, first_order_only=True)))
+
+    assert shop.order(shop.book()).total_fen == 12000, "the customer has ordered before"
+
+
+def test_new_length_of_a_session_meets_the_block(
+    shop: Shop, meanwhile: Callable[[Callable[[], None]], None]
+) -> None:
+    session = BookingSession(store_id=shop.store.id, name="下午场", start_minute=900, length_minutes=120)
+    db.session.add(session)
+    db.session.commit()
+    factories.make_price(shop.store, kind=PriceKind.SESSION, session=session, amount_fen=9900)
+    start_at = shop.at(5)
+    block = RoomBlock(store_id=shop.store.id, room_id=shop.room.id, start_at=start_at, end_at=start_at + HOUR)
+    db.session.add(block)
+    db.session.commit()
+    session_id = session.id
+
+    def lengthen() -> None:
+        row = db.session.get(BookingSession, session_id)
+        assert row is not None
+        row.length_minutes = 240
+
+    meanwhile(lengthen)
+    with refused("blocked"):
+        shop.book(start_at=shop.at(3), end_at=None, session_id=session_id)
