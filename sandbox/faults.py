@@ -45,7 +45,7 @@ class Fault:
     seconds: float
     after_commit: bool
     status: int
-    armed_at: float
+    armed_at: float = 0.0
 
     @property
     def is_late(self) -> bool:

@@ -13,6 +13,13 @@ from app.domain.errors import DomainError, InvalidField, Malformed
 from app.views.kit.values import InvalidText, parse_yuan
 
 RETRY_SECONDS = 5
+# What the column of every id holds; larger numbers in an address name nothing.
+MOST_ID = 2**31 - 1
+
+
+def id_in(name: str) -> str:
+    """Return the part of an address that is the id of a row."""
+    return f"<int(max={MOST_ID}):{name}>"
 
 
 def wants_json() -> bool:

@@ -16,7 +16,7 @@ from app.domain.notices import NOTICES, VARIABLES
 from app.models import AuditEntry, Customer, Notification, NotificationTemplate
 from app.services import customers, notification_delivery
 from app.views import audit_words
-from app.views.answers import json_answer, posted_values, problem, refusal_text, wants_json
+from app.views.answers import id_in, json_answer, posted_values, problem, refusal_text, wants_json
 from app.views.base import KitInterface, LedgerView, ReferenceView, action
 from app.views.kit.converter import required
 from app.views.kit.current import current_actor
@@ -165,7 +165,7 @@ class CustomerView(LedgerView):
         widgets: dict[str, Any] = super()._get_show_widget(pk, item, show_fieldsets)
         return widgets | {"customer": item}
 
-    @expose("/<int:customer_id>/blacklist", methods=["POST"])
+    @expose(f"/{id_in('customer_id')}/blacklist", methods=["POST"])
     @has_access
     def set_blacklist(self, customer_id: int) -> Any:
         """Bar a customer from booking, or let them book again (`is_blacklisted` empty); with a reason."""
@@ -180,7 +180,7 @@ class CustomerView(LedgerView):
             ),
         )
 
-    @expose("/<int:customer_id>/segment", methods=["POST"])
+    @expose(f"/{id_in('customer_id')}/segment", methods=["POST"])
     @has_access
     def set_segment(self, customer_id: int) -> Any:
         """Put a customer into a segment that discounts may name, or into none."""

@@ -35,6 +35,7 @@ from app.views.once import answer_once
 from app.views.shapes import length_text
 
 NO_ADJUSTING = _l("Your role may not adjust prices.")
+NO_ACTING = _l("Your role may not do this.")
 LENGTHS = (60, 90, 120, 180, 240, 300, 360, 480, 600, 720)
 LOCAL = "%Y-%m-%d %H:%M"
 
@@ -197,9 +198,11 @@ def _limit_to_role(order: dict[str, Any]) -> None:
     """Say of what the order allows and the role does not why it cannot be done."""
     may = current_app.appbuilder.sm.has_access  # type: ignore[attr-defined]
     for action in order["actions"]:
-        permission = "can_adjust" if action["name"] == "adjust" else "can_act"
+        permission, reason = (
+            ("can_adjust", NO_ADJUSTING) if action["name"] == "adjust" else ("can_act", NO_ACTING)
+        )
         if action["allowed"] and not may(permission, "OrderView"):
-            action["allowed"], action["reason"] = False, NO_ADJUSTING
+            action["allowed"], action["reason"] = False, reason
 
 
 def _move_facts(order: dict[str, Any]) -> dict[str, Any]:

@@ -14,10 +14,9 @@ from app.domain.clock import utc_now
 from app.domain.errors import DomainError, InvalidField
 from app.models import RefundRequest
 from app.services import refund_requests, staff_orders
-from app.views.answers import json_answer, posted_values, problem, refusal_text, wants_json
+from app.views.answers import id_in, in_fen, json_answer, posted_values, problem, refusal_text, wants_json
 from app.views.base import KitInterface, LedgerView
 from app.views.kit.current import current_actor
-from app.views.order_words import with_fen
 
 
 class RefundRequestView(LedgerView):
@@ -64,7 +63,7 @@ class RefundRequestView(LedgerView):
             abort(404)
         return redirect(url_for("RefundRequestView.page", request_id=int(pk)))
 
-    @expose("/<int:request_id>")
+    @expose(f"/{id_in('request_id')}")
     @has_access
     def page(self, request_id: int) -> Any:
         """One request with its order and what the rules give."""
@@ -78,13 +77,13 @@ class RefundRequestView(LedgerView):
         order = staff_orders.get_order_page(review["order_no"], actor=actor, now=now)
         return self.render_template("pages/refund_request.html", order=order, **review)
 
-    @expose("/<int:request_id>/approve", methods=["POST"])
+    @expose(f"/{id_in('request_id')}/approve", methods=["POST"])
     @has_access
     def approve(self, request_id: int) -> Any:
         """Give back what the rules give, everything, or an amount of one's own."""
         return self._decide(request_id, is_approved=True)
 
-    @expose("/<int:request_id>/refuse", methods=["POST"])
+    @expose(f"/{id_in('request_id')}/refuse", methods=["POST"])
     @has_access
     def refuse(self, request_id: int) -> Any:
         """Refuse with a reason that the customer reads."""
@@ -128,5 +127,8 @@ def _amount_fen(values: dict[str, Any]) -> int | None:
             return chosen
         raise InvalidField.of("amount_fen", _l("Please give the amount in fen."))
     if chosen == "other":
-        return int(with_fen(values)["amount_fen"])
+        typed = in_fen({"amount": values.get("amount")}, "amount")
+        if "amount_fen" not in typed:
+            raise InvalidField.of("amount_fen", _l("Please give the amount."))
+        return int(typed["amount_fen"])
     return None if chosen in (None, "") else staff_orders.whole_fen(chosen)

@@ -18,6 +18,7 @@ from app.domain.errors import DomainError
 from app.models import Shift
 from app.services import shifts
 from app.views.answers import (
+    id_in,
     in_fen,
     json_answer,
     posted_values,
@@ -31,8 +32,7 @@ from app.views.kit.arguments import local_path
 from app.views.kit.current import current_actor
 from app.views.once import answer_once
 
-MOST_ID = 2**31 - 1
-NUMBER = f"<int(max={MOST_ID}):shift_id>"
+NUMBER = id_in("shift_id")
 
 
 def is_overseer() -> bool:

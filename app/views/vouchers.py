@@ -18,6 +18,7 @@ from app.domain.states import RedemptionMethod
 from app.models import Redemption, RedemptionAttempt, Voucher
 from app.services import board, redemption_search, redemptions
 from app.views.answers import (
+    id_in,
     json_answer,
     posted_values,
     problem,
@@ -253,7 +254,7 @@ class RedemptionDeskView(BaseView):
         end_at = datetime.fromisoformat(answer["end_at"])
         return self.render_template("pages/redeemed.html", answer=answer, end_at=end_at)
 
-    @expose("/<int(max=2147483647):redemption_id>/reverse", methods=["POST"])
+    @expose(f"/{id_in('redemption_id')}/reverse", methods=["POST"])
     @has_access
     def reverse(self, redemption_id: int) -> Response:
         """Take a redemption back, with a reason."""

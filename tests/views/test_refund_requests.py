@@ -93,7 +93,8 @@ def test_refusal_and_a_second_decision(shop: Shop, service: Visitor) -> None:
     assert service.post(f"{address}/refuse", json={"reason": "过期"}, headers=JSON).status_code == 200
     assert shop.rows(RefundRequest)[0].status is RefundRequestStatus.REFUSED
     again = service.post(f"{address}/approve", json={"reason": "还是同意"}, headers=JSON)
-    assert again.status_code in (409, 422)
+    assert again.json is not None
+    assert (again.status_code, again.json["code"]) == (409, "invalid_transition")
     assert shop.rows(Refund) == []
 
 
@@ -103,7 +104,7 @@ def test_others_do_not_decide(shop: Shop, log_in: LogIn, role: str) -> None:
     client = log_in(role)
     with unchanged():
         answer = client.post(f"/refund-requests/{request_id}/approve", json={"reason": "x"}, headers=JSON)
-    assert answer.status_code in (302, 403)
+    assert answer.status_code == 403
 
 
 def test_requests_of_other_stores_are_not_there(shop: Shop, log_in: LogIn) -> None:
@@ -114,4 +115,19 @@ def test_requests_of_other_stores_are_not_there(shop: Shop, log_in: LogIn) -> No
     assert stranger.get(f"/refund-requests/{request_id}", headers=JSON).status_code == 404
     with unchanged():
         answer = stranger.post(f"/refund-requests/{request_id}/approve", json={"reason": "x"}, headers=JSON)
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("form", [{"amount_fen": "other"}, {"amount_fen": "other", "amount": "12.345"}])
+def test_another_amount_has_to_be_given(shop: Shop, service: Visitor, form: dict[str, str]) -> None:
+    request_id = asked(shop)
+    with unchanged():
+        answer = service.post(f"/refund-requests/{request_id}/approve", data=form | {"reason": "同意"})
+    assert (answer.status_code, answer.location) == (302, f"/refund-requests/{request_id}")
+
+
+@pytest.mark.parametrize("number", [2**31, 2**63, 0])
+def test_what_no_id_can_be_is_not_there(service: Visitor, number: int) -> None:
+    assert service.get(f"/refund-requests/{number}", headers=JSON).status_code == 404
+    answer = service.post(f"/refund-requests/{number}/approve", json={"reason": "x"}, headers=JSON)
     assert answer.status_code == 404

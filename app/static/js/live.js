@@ -22,7 +22,7 @@ function markOf(order) {
 
 function isUntouched() {
   const fields = [...document.querySelectorAll("main input:not([type=hidden]), main select, main textarea")];
-  const isAsked = document.querySelector(".modal.show, main details[open]");
+  const isAsked = document.querySelector(".modal.show, main details[open]:not([data-open-at-first])");
   return !isAsked && fields.every((field) => field.value === field.defaultValue || field.tagName === "SELECT");
 }
 

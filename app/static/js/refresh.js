@@ -26,6 +26,11 @@ export function startRefresh() {
         const page = new DOMParser().parseFromString(await answer.text(), "text/html");
         // Whoever changed something meanwhile waits for a later answer.
         if (number !== latest) return;
+        // Another page, when the login has ended say, is shown as what it is.
+        if (!ids.every((id) => page.getElementById(id))) {
+          location.assign(address);
+          return;
+        }
         for (const id of ids) swap(page, id);
         history.replaceState(null, "", address);
         // On a phone the answer is below what was chosen.

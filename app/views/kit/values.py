@@ -189,7 +189,7 @@ def parse_key(model: type[Any], text: str) -> Any:
     """Return a primary-key value of *model* from a URL or form; raises InvalidText when it can be none."""
     column = primary_key_of(model)
     if isinstance(plain_type(column), types.Integer):
-        return parse_integer(text, 0, MAX_INT64)
+        return parse_integer(text, 0, integer_bounds(column)[1])
     return parse_text(text)
 
 
