@@ -52,6 +52,7 @@ EVENT_LABELS: dict[str, Any] = {
 REASON_LABELS: dict[str, Any] = EVENT_LABELS | {
     "not_confirmed": _l("Not confirmed in time"),
     "paid_late": _l("Paid too late or twice"),
+    "paid_too_much": _l("Paid more than it costs"),
     "voucher_expired": _l("Voucher expired"),
 }
 

@@ -45,6 +45,13 @@ def open_due(order: Order, *, now: datetime) -> Due | None:
     return Due(amount_fen, expires_at) if amount_fen else None
 
 
+def surplus_fen(order: Order) -> int:
+    """Return what a living booking was paid beyond its price: it became cheaper while somebody paid."""
+    if order.kind is not OrderKind.BOOKING or order.status not in LIVING:
+        return 0
+    return max(0, refunds.refundable_fen(order) - order.total_fen)
+
+
 def settle_due(order: Order, payment: Payment, *, now: datetime) -> bool:
     """Use a credited payment for what a living order owes; False when nobody needs it.
 
@@ -54,8 +61,8 @@ def settle_due(order: Order, payment: Payment, *, now: datetime) -> bool:
         return False
     if payment.change_id is not None:
         return pending_changes.settle_change(payment.change_id, order, actor=PAYMENT_SERVICE, now=now)
-    # Only money that came twice is more than the order costs.
-    if refunds.refundable_fen(order) > order.total_fen:
+    # Money that came twice: the order was paid for without it.
+    if refunds.refundable_fen(order) - payment.amount_fen >= order.total_fen:
         return False
     variables = {"amount": payment.amount_fen}
     notifications.queue_notice(

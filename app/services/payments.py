@@ -323,6 +323,9 @@ def _settle(order: Order, payment: Payment, *, actor: Actor, now: datetime) -> N
             group_orders.settle_paid(order, actor=actor, now=now)
     elif not (dues.settle_due(order, payment, now=now) or _rebooked(order, now=now)):
         refunds.refund_payment(payment, order, reason="paid_late", actor=PAYMENT_SERVICE, now=now)
+    surplus_fen = dues.surplus_fen(order)
+    if surplus_fen:
+        refunds.refund_order(order, surplus_fen, reason="paid_too_much", actor=PAYMENT_SERVICE, now=now)
 
 
 def _rebooked(order: Order, *, now: datetime) -> bool:

@@ -152,6 +152,37 @@ def test_payment_that_came_meanwhile_counts_and_the_rest_goes_back(shop: Shop) -
     assert shop.status(no) is OrderStatus.AWAITING_USE
 
 
+@pytest.mark.parametrize(
+    ("label", "is_paid", "extra_fen", "less_fen", "total_fen"),
+    [
+        ("not paid yet", False, 0, -2000, 10000),
+        ("a rest that is not paid yet", True, 3000, -1000, 14000),
+    ],
+)
+def test_old_amount_paid_although_it_was_closed_keeps_only_the_new_total(
+    shop: Shop, label: str, is_paid: bool, extra_fen: int, less_fen: int, total_fen: int
+) -> None:
+    no = shop.paid_booking() if is_paid else shop.book()
+    if extra_fen:
+        adjust(shop, no, extra_fen)
+    payment_no = shop.start_payment(no)
+    adjust(shop, no, less_fen)
+    assert shop.payment(payment_no).status is PaymentStatus.CLOSED
+
+    shop.notify(payment_no, at=shop.at(minutes=1))
+
+    shop.finish_refunds()
+    order = shop.order(no)
+    refund = shop.rows(Refund)[-1]
+    assert (refund.amount_fen, refund.reason, refund.status) == (
+        -less_fen,
+        "paid_too_much",
+        RefundStatus.SUCCEEDED,
+    )
+    assert order.paid_fen - order.refunded_fen == order.total_fen == total_fen
+    assert (order.status, due_fen(order, now=shop.now)) == (OrderStatus.AWAITING_USE, 0)
+
+
 REFUSED: list[tuple[str, int, str, str]] = [
     ("zero", 0, "老顾客", "invalid_field"),
     ("below zero in all", -12001, "老顾客", "invalid_field"),
