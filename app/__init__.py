@@ -22,6 +22,7 @@ def create_app(
 
     Workers leave the back office out. Keyword overrides replace single settings, for tests.
     """
+    from app.api import hot_reads
     from app.extensions import Application
 
     settings = settings or settings_module.load_settings()
@@ -32,6 +33,7 @@ def create_app(
     _init_extensions(app)
     _init_gateways(app)
     _register_entries(app, with_back_office)
+    app.wsgi_app = hot_reads.answer_hot_reads(app, app.wsgi_app)  # type: ignore[assignment,method-assign]
     if app.config["TRUSTED_PROXIES"]:
         count = app.config["TRUSTED_PROXIES"]
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=count, x_proto=count, x_host=count)  # type: ignore[method-assign]

@@ -7,13 +7,13 @@ import hashlib
 import hmac
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from enum import Enum
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import redis
 from cryptography.fernet import Fernet, MultiFernet
@@ -28,6 +28,9 @@ from sqlalchemy import Connection, Engine, MetaData, event
 from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 
 from app.domain.actor import NO_STORES, StoreScope
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 NAMING_CONVENTION = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -61,14 +64,16 @@ class Application(Flask):
     """Flask with a short way for the JSON interface.
 
     What the back office and its framework hang on every request is about cookies, forms and pages, of which
-    the interface has none, and costs more than most of its answers. So its requests pass the hooks of their
-    blueprint and the two lists here: `before_interface` in front of those, `after_interface` behind them.
+    the interface has none, and costs more than most of its answers. So its requests pass `before_interface`,
+    the hooks of their blueprint, and what every answer gets: `interface_headers` for the request's
+    environment, and `count_answer` by its status.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.before_interface: list[Callable[[], Response | None]] = []
-        self.after_interface: list[Callable[[Response], Response]] = []
+        self.interface_headers: Callable[[WSGIEnvironment], Mapping[str, str]] = lambda environ: {}
+        self.count_answer: Callable[[int], None] = lambda status: None
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return the function itself: nothing of the product has to be awaited."""
@@ -89,8 +94,10 @@ class Application(Flask):
         if not is_interface(request.path):
             return super().process_response(response)
         own: list[Any] = [reversed(self.after_request_funcs.get(name, [])) for name in request.blueprints]
-        for hook in chain(*own, self.after_interface):
+        for hook in chain(*own):
             response = hook(response)
+        response.headers.extend(self.interface_headers(request.environ))
+        self.count_answer(response.status_code)
         return response
 
 

@@ -101,6 +101,13 @@ def _limit(setting: str) -> RateLimitItem:
     return _parsed(current_app.config[setting])
 
 
+def is_within_limit(address: str) -> bool:
+    """Count a request without a login against its address and tell whether it is still within the limit."""
+    if not current_app.config["RATELIMIT_ENABLED"]:
+        return True
+    return counter.hit(_limit("API_RATE_LIMIT"), ("api", f"address:{address}"))
+
+
 def check_request() -> None:
     """Count the request against its address and, with a token of ours, its customer; raises RateLimited."""
     if not is_api_request() or not current_app.config["RATELIMIT_ENABLED"]:

@@ -28,12 +28,12 @@ def register_metrics(app: Application) -> None:
     app.extensions["request_counter"] = counter
     app.register_blueprint(blueprint)
 
+    @app.after_request
     def count(answer: Response) -> Response:
         counter.count(answer.status_code)
         return answer
 
-    app.after_request(count)
-    app.after_interface.append(count)
+    app.count_answer = counter.count
 
 
 @blueprint.get("/metrics")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from flask import Response, request
 from flask_talisman import Talisman
 
 from app.extensions import Application
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
 
 CONTENT_SECURITY_POLICY = {
     "default-src": "'self'",
@@ -42,12 +45,12 @@ def register_headers(app: Application) -> None:
         session_cookie_http_only=True,
         session_cookie_samesite=app.config["SESSION_COOKIE_SAMESITE"],
     )
-    app.after_interface.append(_guard_interface(is_production))
+    app.interface_headers = _interface_headers(is_production)
 
 
-def _guard_interface(is_production: bool) -> Callable[[Response], Response]:
+def _interface_headers(is_production: bool) -> Callable[[WSGIEnvironment], Mapping[str, str]]:
     """The same headers for answers of the interface, which have no scripts of their own to let through."""
-    headers = {
+    plain = {
         "Content-Security-Policy": "; ".join(
             f"{name} {value}" for name, value in CONTENT_SECURITY_POLICY.items()
         ),
@@ -57,10 +60,10 @@ def _guard_interface(is_production: bool) -> Callable[[Response], Response]:
         "X-Frame-Options": FRAME_OPTIONS,
     }
 
-    def guard(answer: Response) -> Response:
-        answer.headers.extend(headers)
-        if is_production and (request.is_secure or request.headers.get("X-Forwarded-Proto") == "https"):
-            answer.headers["Strict-Transport-Security"] = f"max-age={TLS_SECONDS}; includeSubDomains"
-        return answer
+    over_tls = plain | {"Strict-Transport-Security": f"max-age={TLS_SECONDS}; includeSubDomains"}
 
-    return guard
+    def choose(environ: WSGIEnvironment) -> Mapping[str, str]:
+        is_tls = "https" in (environ.get("wsgi.url_scheme"), environ.get("HTTP_X_FORWARDED_PROTO"))
+        return over_tls if is_production and is_tls else plain
+
+    return choose

@@ -83,7 +83,7 @@ def test_every_answer_is_guarded_and_counted(
 def test_in_production_answers_over_tls_ask_for_tls(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     factories.make_store()
     monkeypatch.setitem(app.config, "QUEFANG_MODE", "production")
-    monkeypatch.setattr(app, "after_interface", [])
+    monkeypatch.setattr(app, "interface_headers", app.interface_headers)
     monkeypatch.setattr(app, "_got_first_request", False)
     before, after = list(app.before_request_funcs[None]), list(app.after_request_funcs[None])
     register_headers(app)
