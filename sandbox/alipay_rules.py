@@ -1,4 +1,4 @@
-"""What Alipay's methods accept in their business parameters (protocols §3)."""
+"""What Alipay's methods accept in their business parameters (Alipay: open API)."""
 
 from __future__ import annotations
 

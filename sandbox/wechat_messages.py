@@ -159,7 +159,7 @@ class Messages:
                 raise WeChatError(10060001, "支付单不存在，请检查 order_key 字段")
             if payment.openid != payer:
                 raise WeChatError(10060031, "该笔支付单不属于 openid 所指定的用户")
-            if payment.trade_state != "SUCCESS":
+            if not payment.is_paid or self._refunded(payment) >= payment.total:
                 raise WeChatError(10060004, "支付单处于不可发货的状态")
             report = json.dumps([body.get("logistics_type"), goods], sort_keys=True)
             if payment.shipping == report:
@@ -167,6 +167,11 @@ class Messages:
             payment.shipping = report
             self._payments.save(payment)
         return answer({})
+
+    def _refunded(self, payment: Payment) -> int:
+        """Return how much of a payment goes back, in fen: what is left can still be delivered."""
+        found = (self._store.get("refund", number) for number in payment.refund_nos)
+        return payment.refunded_before + sum(int(refund["refund"]) for refund in found if refund)
 
     def _shipped_payment(self, key: Fields) -> Payment | None:
         if key.integer("order_number_type", 1, 2) == 2:

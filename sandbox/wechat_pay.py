@@ -224,6 +224,9 @@ class WeChatPayControl:
             "openid": payment.openid,
             "notify_url": payment.notify_url,
             "created_at": china_time(payment.created_at),
+            # A mini-program gets its money when it has reported what was delivered.
+            "is_released": payment.shipping is not None,
+            "shipping": payment.shipping and json.loads(payment.shipping),
             "callback": self._callback(_key("payment", out_trade_no, "TRANSACTION.SUCCESS")),
             "refunds": [self._shown_refund(refund) for refund in self._refunds.of(payment)],
         }

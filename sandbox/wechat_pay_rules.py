@@ -1,4 +1,4 @@
-"""What WeChat Pay v3 accepts in request bodies (protocols: prepay and refund), and what control adopts."""
+"""What WeChat Pay v3 accepts in request bodies (WeChat Pay: prepay and refund), and what control adopts."""
 
 from __future__ import annotations
 

@@ -98,6 +98,17 @@ class RefundStatus(LabelledEnum):
     CLOSED = ("closed", _l("Closed"), "secondary")
 
 
+class ShippingStatus(LabelledEnum):
+    """A report to the platform that what was paid has been delivered; dropped ones are not needed."""
+
+    WAITING = ("waiting", _l("Waiting"), "yellow")
+    SENDING = ("sending", _l("Sending"), "azure")
+    REPORTED = ("reported", _l("Reported"), "green")
+    FAILED = ("failed", _l("Failed, will retry"), "orange")
+    DEAD = ("dead", _l("Failed for good"), "red")
+    DROPPED = ("dropped", _l("Not needed"), "secondary")
+
+
 class RefundRequestStatus(LabelledEnum):
     REQUESTED = ("requested", _l("Waiting for review"), "yellow")
     APPROVED = ("approved", _l("Approved"), "green")
@@ -236,6 +247,8 @@ REFUND: dict[tuple[str, RefundStatus], frozenset[RefundStatus]] = {
     ("succeed", R.CREATED): frozenset({R.SUCCEEDED}),
     ("succeed", R.PROCESSING): frozenset({R.SUCCEEDED}),
     ("succeed", R.ABNORMAL): frozenset({R.SUCCEEDED}),
+    # Somebody has looked after it: once more, under the same number.
+    ("retry", R.ABNORMAL): frozenset({R.CREATED}),
     ("fail", R.CREATED): frozenset({R.ABNORMAL, R.CLOSED}),
     ("fail", R.PROCESSING): frozenset({R.ABNORMAL, R.CLOSED}),
 }

@@ -51,7 +51,7 @@ _NO_BILL = {"BILL_NOT_EXIST", "NO_BILL_DATA"}
 
 
 class AlipayGateway:
-    """Payments, logins and bills over the real protocol (protocols §3); threads may share an instance."""
+    """Payments, logins and bills over the real protocol (Alipay: open API); threads may share an instance."""
 
     def __init__(self, credentials: AlipayCredentials, *, gateway_url: str, timeout_seconds: float) -> None:
         """Raise GatewayRefused `credentials_invalid` when a key cannot be used; no connection is made."""

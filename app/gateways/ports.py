@@ -102,8 +102,15 @@ class MiniProgram(Protocol):
     def make_mini_program_code(self, scene: str, page: str) -> bytes:
         """Return the picture (JPEG or PNG) of a code that opens *page* with *scene* (at most 32 signs)."""
 
+    def is_trade_managed(self) -> bool:
+        """Tell whether the platform holds the money of paid orders until they are reported."""
+
     def upload_shipping_info(self, info: ShippingInfo) -> None:
-        """Report that a paid order was delivered."""
+        """Report that a paid order was delivered; safe to repeat.
+
+        Refusal codes of what was reported before: 10060002, 10060003, 10060023; 10060001 is an order that the
+        platform does not know, or not yet.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,7 +80,8 @@ _FITTERS: dict[str, Callable[[str], str]] = {
 def fit_field(key: str, value: str) -> str:
     """Return *value* as the field named *key* (`thing1`, `amount2`, …) allows it.
 
-    Limits: protocols §1.2. Raises GatewayRefused 47003, as the service would, when nothing usable is left.
+    Limits: WeChat, subscribe messages. Raises GatewayRefused 47003, as the service would, when nothing usable
+    is left.
     """
     match = _FIELD_KEY.fullmatch(key)
     fitter = _FITTERS.get(match.group(1)) if match else None

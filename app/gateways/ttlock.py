@@ -39,7 +39,7 @@ class DoorCredentials:
 
 
 class TTLockRoomControl:
-    """RoomControl over TTLock's cloud (protocols §8); one instance may be shared by threads."""
+    """RoomControl over TTLock's cloud (its API v3); one instance may be shared by threads."""
 
     def __init__(
         self,

@@ -36,7 +36,7 @@ from app.gateways.unreadable import FactsMalformed, incomprehensible, trusted, u
 
 _SERVICE = "UnionPay"
 _FRONT, _BACK, _QUERY = "frontTransReq.do", "backTransReq.do", "queryTrans.do"
-# Source: protocols, section 4.1. 02, 06, 37 and 39 pass by themselves.
+# Source: UnionPay gateway 5.1.0, answer codes. 02, 06, 37 and 39 pass by themselves.
 _RETRYABLE = frozenset({"02", "06", "37", "39"})
 _NUMBER = re.compile(r"[0-9A-Za-z]{8,40}", re.ASCII)
 _MAX_ANSWER_BYTES = 64 * 1024
@@ -73,7 +73,7 @@ class UnionPayAddresses:
 
 
 class UnionPayChannel:
-    """PaymentChannel over the real protocol (protocols §4.1); one instance may be shared by threads."""
+    """PaymentChannel over the real protocol (UnionPay gateway 5.1.0); threads may share an instance."""
 
     def __init__(
         self, credentials: UnionPayCredentials, addresses: UnionPayAddresses, *, timeout_seconds: float

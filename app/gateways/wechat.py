@@ -39,6 +39,7 @@ _PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n")
 # "Virtual": nothing is sent and nothing is picked up, the guest uses a room.
 _LOGISTICS_VIRTUAL = 3
 _MAX_ITEM_DESCRIPTION = 120
+_MANAGED_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ class _Client(WeChatClient):
 
 
 class WeChatMiniProgram:
-    """MiniProgram over the real protocol (protocols §1); one instance may be shared by threads."""
+    """MiniProgram over the real protocol (WeChat: server API); one instance may be shared by threads."""
 
     def __init__(
         self,
@@ -176,6 +177,7 @@ class WeChatMiniProgram:
     ) -> None:
         self._app_id = credentials.app_id
         self._is_production = is_production
+        self._is_managed, self._managed_until = False, 0.0
         self._client = _Client(credentials, base_url, timeout_seconds, TokenStorage(redis_client))
 
     def exchange_login_code(self, code: str) -> LoginIdentity:
@@ -241,6 +243,17 @@ class WeChatMiniProgram:
         if not content.startswith(_PICTURE_STARTS):
             raise _incomprehensible("picture")
         return bytes(content)
+
+    def is_trade_managed(self) -> bool:
+        """What the platform answered is kept for an hour: it changes when a merchant signs up for it."""
+        if time.monotonic() < self._managed_until:
+            return self._is_managed
+        answer = self._post("/wxa/sec/order/is_trade_managed", {"appid": self._app_id})
+        is_managed = answer.get("is_trade_managed")
+        if not isinstance(is_managed, bool):
+            raise _incomprehensible("is_trade_managed")
+        self._is_managed, self._managed_until = is_managed, time.monotonic() + _MANAGED_SECONDS
+        return is_managed
 
     def upload_shipping_info(self, info: ShippingInfo) -> None:
         """The order is named by the transaction number of the payment service."""

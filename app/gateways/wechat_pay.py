@@ -70,7 +70,7 @@ class WeChatPayCredentials:
 
 
 class WeChatPayChannel:
-    """PaymentChannel over the real protocol (protocols §2); one instance may be shared by threads."""
+    """PaymentChannel over the real protocol (WeChat Pay API v3); one instance may be shared by threads."""
 
     def __init__(self, credentials: WeChatPayCredentials, *, base_url: str, timeout_seconds: float) -> None:
         """Raise GatewayRefused `credentials_invalid` when a key cannot be used; no connection is made."""

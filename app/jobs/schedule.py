@@ -32,6 +32,7 @@ JOBS = (
     PeriodicJob("expire_unpaid_changes", "app.services.clockwork.expire_changes", 15),
     PeriodicJob("query_silent_payments", "app.services.payments.query_silent_payments", 20),
     PeriodicJob("settle_open_refunds", "app.services.refunds.settle_refunds", 30),
+    PeriodicJob("report_shipments", "app.services.shipping.report_due", 30),
     PeriodicJob("sweep_outbox", "app.services.notification_delivery.deliver_due", 15),
     PeriodicJob("advance_bookings", "app.services.clockwork.advance_bookings", 60),
     PeriodicJob("keep_doors_in_step", "app.services.doors.keep_doors_in_step", 20),

@@ -10,11 +10,18 @@ from app.models.doors import DoorAccess
 from app.models.notifications import Notification, NotificationTemplate, Recipient
 from app.models.operations import AuditEntry, IdempotencyKey, JobRun
 from app.models.orders import Order, OrderEvent, OrderLine, OrderSource
-from app.models.payments import ChannelCredential, Payment, PaymentCallback, Refund
+from app.models.payments import (
+    ChannelCredential,
+    ChannelExclusion,
+    Payment,
+    PaymentCallback,
+    Refund,
+)
 from app.models.pricing import BookingPolicy, BookingSession, DayKind, PriceKind, PriceRule, PriceScope
 from app.models.refund_requests import RefundRequest
 from app.models.rooms import Facility, Room, RoomBlock, RoomFacility, RoomType
 from app.models.shifts import CounterEntry, Shift, ShiftCount
+from app.models.shipping import ShippingReport
 from app.models.staff import RoleOffer, Staff
 from app.models.stores import Media, MediaKind, OpeningHours, Store
 from app.models.vouchers import Redemption, RedemptionAttempt, Voucher
@@ -30,6 +37,7 @@ __all__ = [
     "CampaignBuyer",
     "CampaignEvent",
     "ChannelCredential",
+    "ChannelExclusion",
     "CounterEntry",
     "Customer",
     "CustomerIdentity",
@@ -69,6 +77,7 @@ __all__ = [
     "RoomType",
     "Shift",
     "ShiftCount",
+    "ShippingReport",
     "Staff",
     "Store",
     "Team",

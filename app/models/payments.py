@@ -97,7 +97,10 @@ class Refund(ByOrder, Base):
     order_id: Mapped[int] = reference("orders.id")
     status: Mapped[RefundStatus] = mapped_column(labelled(RefundStatus, "status"))
     amount_fen: Mapped[int] = mapped_column(Integer)
+    # The original route, the counter, or how somebody handed it back because the service could not.
     route: Mapped[str] = mapped_column(String(16), default="original")
+    # The number of the transfer or receipt by which it was handed back.
+    reference_no: Mapped[str] = mapped_column(String(64), default="")
     reason: Mapped[str] = mapped_column(String(200), default="")
     provider_refund_no: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[Instant]
@@ -128,7 +131,11 @@ class PaymentCallback(Base):
 
 
 class ChannelCredential(Versioned, Base):
-    """What we need to speak with a service: public settings in clear, secrets encrypted."""
+    """A service or a way of paying at the counter: public settings in clear, secrets encrypted, whether on.
+
+    `marks` says when and by whom each secret was set: `{name: {at, by}}`. What somebody set in the back
+    office has `set_at`; the file of credentials of a sandbox leaves it alone.
+    """
 
     __tablename__ = "channel_credentials"
 
@@ -137,6 +144,23 @@ class ChannelCredential(Versioned, Base):
     secrets: Mapped[dict[str, Any]] = mapped_column(EncryptedJson, default=dict)
     is_enabled: Mapped[bool] = mapped_column(Boolean, default=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    set_at: Mapped[MaybeInstant]
+    marks: Mapped[dict[str, Any]] = mapped_column(JsonValue, default=dict)
+    # The last test of the credentials: its result, what the service said, when and who asked.
+    check_code: Mapped[str] = mapped_column(String(32), default="")
+    check_detail: Mapped[str] = mapped_column(String(200), default="")
+    checked_at: Mapped[MaybeInstant]
+    checked_by: Mapped[str] = mapped_column(String(64), default="")
 
     def __str__(self) -> str:
         return self.channel
+
+
+class ChannelExclusion(StoreScoped, Base):
+    """A store where a way of paying is switched off; without a row it is on."""
+
+    __tablename__ = "channel_exclusions"
+    __table_args__ = (UniqueConstraint("channel", "store_id"),)
+
+    channel: Mapped[str] = mapped_column(String(32))
+    store_id: Mapped[int] = reference("stores.id", ondelete="CASCADE")

@@ -155,6 +155,18 @@ def _new_entry(
     )
 
 
+def book_cash_out(refund: Refund, order: Order, *, actor: Actor, now: datetime) -> None:
+    """Book cash that is handed out for a refund in the actor's open shift, inside the caller's transaction.
+
+    The caller holds the locks of the order and the refund. Raises ShiftRequired.
+    """
+    shift = shifts.lock_open(order.store_id, actor)
+    entry = _new_entry(shift, order, PaymentChannel.COUNTER_CASH, None, "out", actor=actor, now=now)
+    entry.refund_id, entry.amount_fen = refund.id, -refund.amount_fen
+    session().add(entry)
+    session().flush()
+
+
 def describe_desk(order: Order, *, actor: Actor, now: datetime) -> dict[str, Any] | None:
     """Return what the counter can do for an order: `{due_fen, has_shift, store_id, refunds}`, else None.
 

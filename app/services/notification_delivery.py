@@ -180,7 +180,7 @@ def _credit_of(customer_id: int, template: str) -> int | None:
 
 
 def _send(parcel: Parcel) -> Outcome:
-    """Send and judge the answer; what may have arrived is never sent again (protocols §1.2)."""
+    """Send and judge the answer; what may have arrived is never sent again (WeChat: subscribe messages)."""
     try:
         gateway = channels.mini_program()
         session().rollback()

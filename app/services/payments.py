@@ -31,7 +31,7 @@ from app.gateways.ports import (
     PaymentRequest,
 )
 from app.models import CustomerIdentity, Order, Payment
-from app.services import bookings, channels, dues, group_orders, notifications, refunds
+from app.services import bookings, channels, dues, group_orders, notifications, refunds, shipping
 from app.services.booking_rows import lock_rooms_of
 from app.services.callbacks import CallbackRefused, keep_callback
 from app.services.locks import lock_order
@@ -278,6 +278,7 @@ def apply_success(facts: PaymentFacts, *, now: datetime) -> None:
     if payment.status is not PaymentStatus.SUCCEEDED:
         payment.transaction_no = facts.transaction_no
         credit_payment(payment, order, paid_at=facts.paid_at or now, actor=PAYMENT_SERVICE, now=now)
+        shipping.queue_report(payment, openid=facts.payer_openid, now=now)
 
 
 def _match(payment: Payment, facts: PaymentFacts) -> None:

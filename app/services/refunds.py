@@ -44,6 +44,9 @@ OPEN = (RefundStatus.CREATED, RefundStatus.PROCESSING, RefundStatus.ABNORMAL)
 TRY_AFTER_SECONDS = (5, 15, 60, 300, 900)
 # What came in over the counter is handed out there: a task for somebody instead of a request to a service.
 COUNTER_ROUTE = "counter"
+# How somebody hands back what the service cannot: see abnormal_refunds.
+HANDED_BACK_ROUTES = ("transfer", "cash")
+DOUBLED = "doubled"
 
 
 def refundable_fen(order: Order) -> int:
@@ -165,7 +168,12 @@ def _request(refund_id: int) -> tuple[Refund, Any, RefundRequest] | None:
     refund, payment = row.Refund, row.Payment
     if refund.route == COUNTER_ROUTE:
         return None
-    wanted = RefundRequest(
+    return refund, payment.channel, request_of(refund, payment)
+
+
+def request_of(refund: Refund, payment: Payment) -> RefundRequest:
+    """Return what the service is asked about a refund: the same at every try."""
+    return RefundRequest(
         refund_no=refund.refund_no,
         started_at=refund.created_at,
         payment_no=payment.payment_no,
@@ -175,7 +183,6 @@ def _request(refund_id: int) -> tuple[Refund, Any, RefundRequest] | None:
         reason=str(reason_label(refund.reason)),
         notify_url=channels.notify_url("refunds", payment.channel),
     )
-    return refund, payment.channel, wanted
 
 
 @transactional
@@ -266,6 +273,8 @@ def apply_facts(facts: RefundFacts, *, now: datetime) -> None:
     if facts.amount_fen is not None and facts.amount_fen != refund.amount_fen:
         raise CallbackRefused("amount_mismatch")
     if refund.status in (RefundStatus.SUCCEEDED, RefundStatus.CLOSED):
+        if facts.status == "succeeded" and refund.route in HANDED_BACK_ROUTES:
+            _note_doubled(refund, order, now=now)
         return
     refund.provider_refund_no = facts.provider_refund_no or refund.provider_refund_no
     if facts.status == "succeeded":
@@ -274,6 +283,24 @@ def apply_facts(facts: RefundFacts, *, now: datetime) -> None:
         _to_processing(refund, now=now)
     elif facts.status in ("abnormal", "closed"):
         _to_abnormal(refund, order, now=now)
+
+
+def _note_doubled(refund: Refund, order: Order, *, now: datetime) -> None:
+    """The service has paid after all what somebody handed back another way: staff have to know, once."""
+    if refund.last_error == DOUBLED:
+        return
+    refund.last_error = DOUBLED
+    log.error("refund %s arrived although it was handed back another way", refund.refund_no)
+    record_event(
+        order,
+        "refund_doubled",
+        actor=PAYMENT_SERVICE,
+        now=now,
+        data={"refund_no": refund.refund_no, "amount_fen": refund.amount_fen},
+    )
+    notifications.queue_notice(
+        "refund_abnormal", order=order, occurrence=f"{refund.refund_no}:{DOUBLED}", now=now
+    )
 
 
 def _to_processing(refund: Refund, *, now: datetime) -> None:

@@ -35,6 +35,7 @@ MENU = {
     "PaymentView": ("money", "payments"),
     "RefundRequestView": ("money", "refund_requests"),
     "RefundView": ("money", "refunds"),
+    "ShippingReportView": ("money", "shipping_reports"),
     "StoreView": ("places", "stores"),
     "RoomView": ("places", "rooms"),
     "RoomBlockView": ("places", "room_blocks"),
@@ -57,7 +58,7 @@ DESK = {"RedemptionDeskView": (READ, WRITE), "WalkInView": (READ, WRITE)}
 ORDERS = {"OrderView": (READ, EXPORT, "can_act", "can_adjust"), "ReceiptView": (READ,)}
 TILL = {"ShiftView": (READ, WRITE), "CounterRefundView": (READ, WRITE)}
 GROUP_BUY_RECORDS = dict.fromkeys(("VoucherView", "RedemptionView", "TeamView"), LOOK)
-MONEY = dict.fromkeys(("PaymentView", "RefundView"), LOOK)
+MONEY = dict.fromkeys(("PaymentView", "RefundView", "ShippingReportView"), LOOK)
 PLACES = dict.fromkeys(
     ("RoomView", "RoomBlockView", "OpeningHoursView", "MediaView", "RoomFacilityView"), ALL
 )
@@ -76,6 +77,8 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         **GROUP_BUY_RECORDS,
         "RedemptionAttemptView": LOOK,
         **MONEY,
+        "RefundView": (*LOOK, "can_settle"),
+        "ShippingReportView": (*LOOK, "can_resend"),
         "RefundRequestView": (READ, EXPORT, "can_decide"),
         **PLACES,
         **PRICES,

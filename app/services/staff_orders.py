@@ -14,9 +14,10 @@ from sqlalchemy.orm import selectinload
 
 from app.domain.actor import Actor
 from app.domain.errors import InvalidField, NotFound
-from app.domain.states import OrderKind, OrderStatus, VoucherStatus
+from app.domain.states import OrderKind, OrderStatus, RefundStatus, VoucherStatus
 from app.models import Booking, Notification, Order, OrderChange, Room
 from app.services import (
+    abnormal_refunds,
     adjustments,
     cancellations,
     changes,
@@ -76,11 +77,18 @@ def get_order_page(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
     page["notices"] = _notices(order)
     page["actions"] = staff_actions(order, now=now)
     page["cancel_fee_fen"] = order.cancel_fee_fen
+    page["abnormal_refunds"] = _abnormal_refunds(order, actor)
     page["counter"] = counter.describe_desk(order, actor=actor, now=now)
     page["cancel_preview"] = None
     if order.paid_fen and any(each["name"] == "cancel" and each["allowed"] for each in page["actions"]):
         page["cancel_preview"] = cancellations.preview_cancel(no, actor=actor, now=now)
     return page | _stay_facts(order, now=now)
+
+
+def _abnormal_refunds(order: Order, actor: Actor) -> list[dict[str, Any]]:
+    if all(refund.status is not RefundStatus.ABNORMAL for refund in order.refunds):
+        return []
+    return abnormal_refunds.list_abnormal(actor=actor, order_id=order.id)
 
 
 def _stay_facts(order: Order, *, now: datetime) -> dict[str, Any]:

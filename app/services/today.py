@@ -12,9 +12,17 @@ from sqlalchemy.orm import aliased
 from app.domain.actor import Actor
 from app.domain.overtime import minutes_over
 from app.domain.slots import local_date, local_day
-from app.domain.states import BookingState, NotificationStatus, OrderKind, OrderStatus, RefundStatus
+from app.domain.states import (
+    BookingState,
+    NotificationStatus,
+    OrderKind,
+    OrderStatus,
+    RefundStatus,
+    ShippingStatus,
+)
 from app.models import (
     Booking,
+    Campaign,
     Notification,
     Order,
     OrderEvent,
@@ -23,6 +31,7 @@ from app.models import (
     Refund,
     Room,
     RoomBlock,
+    ShippingReport,
     Store,
 )
 from app.models.orders import OWING
@@ -69,7 +78,10 @@ def _in_scope(model: Any, actor: Actor) -> ColumnElement[bool]:
 
 
 def list_work(*, actor: Actor, now: datetime) -> dict[str, int]:
-    """Return how much waits: `to_confirm` bookings, `stuck_refunds`, `failed_messages`."""
+    """Return how much waits: `to_confirm` bookings, `stuck_refunds`, `failed_messages`, `failed_reports`.
+
+    Reports are those to WeChat, which holds the money of a payment until it has one.
+    """
     orders = _in_scope(Order, actor)
     to_confirm = select(func.count(Order.id)).where(
         Order.kind == OrderKind.BOOKING, Order.status == OrderStatus.PAID, orders
@@ -82,17 +94,23 @@ def list_work(*, actor: Actor, now: datetime) -> dict[str, int]:
     dead = select(func.count(Notification.id)).where(
         Notification.status == NotificationStatus.DEAD, _in_scope(Notification, actor)
     )
-    parts = [query.scalar_subquery() for query in (to_confirm, stuck, dead)]
+    unreported = (
+        select(func.count(ShippingReport.id))
+        .join(Order, Order.id == ShippingReport.order_id)
+        .where(ShippingReport.status == ShippingStatus.DEAD, orders)
+    )
+    parts = [query.scalar_subquery() for query in (to_confirm, stuck, dead, unreported)]
     row = session().execute(select(*parts)).one()
-    return dict(zip(("to_confirm", "stuck_refunds", "failed_messages"), row, strict=True))
+    return dict(zip(("to_confirm", "stuck_refunds", "failed_messages", "failed_reports"), row, strict=True))
 
 
 def list_tasks(*, actor: Actor, now: datetime) -> list[dict[str, Any]]:
     """Return the orders that need somebody, the most urgent kind first, at most 12 of each.
 
     Each is `{kind, no, store, room, at}`: `door` (it did not answer), `overtime` (running, with `minutes`),
-    `confirm` (until `at`), `blocked` (the room is out of use then) and `unpaid` (`amount_fen` that guests who
-    have left still owe).
+    `confirm` (until `at`), `refund` (`amount_fen` that the payment service could not give back; the room is
+    empty, the store of a group-buy order is its campaign), `blocked` (the room is out of use then) and
+    `unpaid` (`amount_fen` that guests who have left still owe).
     """
     overtime = [
         task | {"minutes": minutes_over(task["at"], now)}
@@ -102,9 +120,25 @@ def list_tasks(*, actor: Actor, now: datetime) -> list[dict[str, Any]]:
         *_tasks("door", _silent_doors(), actor),
         *overtime,
         *_tasks("confirm", _unconfirmed(), actor),
+        *_abnormal_refunds(actor),
         *_tasks("blocked", _blocked(now), actor),
         *_tasks("unpaid", _unpaid(actor), actor),
     ]
+
+
+def _abnormal_refunds(actor: Actor) -> list[dict[str, Any]]:
+    place = func.coalesce(Store.name, Campaign.title)
+    rows = session().execute(
+        select(Order.no, place.label("store"), Refund.created_at.label("at"), Refund.amount_fen)
+        .select_from(Refund)
+        .join(Order, Order.id == Refund.order_id)
+        .outerjoin(Store, Store.id == Order.store_id)
+        .outerjoin(Campaign, Campaign.id == Order.campaign_id)
+        .where(Refund.status == RefundStatus.ABNORMAL, _in_scope(Order, actor))
+        .order_by(Refund.id)
+        .limit(MOST)
+    )
+    return [{"kind": "refund", "room": ""} | dict(row._mapping) for row in rows]
 
 
 def _tasks(kind: str, query: Select[Any], actor: Actor) -> list[dict[str, Any]]:

@@ -45,6 +45,7 @@ TASKS: dict[str, TaskWords] = {
     "door": TaskWords(_l("The door did not answer"), "door", "orange"),
     "overtime": TaskWords(_l("Overtime is running"), "clock-pause", "red"),
     "confirm": TaskWords(_l("Booking to confirm"), "check", "yellow"),
+    "refund": TaskWords(_l("Refund that needs attention"), "receipt-refund", "red"),
     "blocked": TaskWords(_l("Booked, but the room is out of use"), "calendar-off", "orange"),
     "unpaid": TaskWords(_l("Left without paying all"), "coin", "orange"),
 }

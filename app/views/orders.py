@@ -13,10 +13,9 @@ from werkzeug.wrappers import Response
 
 from app.domain.clock import utc_now
 from app.domain.errors import DomainError, InvalidField, NotFound
-from app.domain.events import reason_label
 from app.domain.slots import Span
 from app.domain.states import OrderStatus
-from app.models import Order, Payment, Refund
+from app.models import Order
 from app.services import channels, extensions, room_moves, staff_orders, stay_previews
 from app.views import order_words as words
 from app.views.answers import (
@@ -280,51 +279,3 @@ def _places(refusal: DomainError | None, facts: dict[str, Any]) -> list[dict[str
         room = {"id": each["room_id"], "name": names.get(each["room_id"], "")}
         found.append(each | times | {"room": room})
     return found
-
-
-class PaymentView(LedgerView):
-    """What customers paid, by whichever service."""
-
-    route_base = "/payments"
-    datamodel = KitInterface(Payment)
-    list_title = _l("Payments")
-    item_title = _l("Payment")
-    label_columns = {
-        "payment_no": _l("Number"),
-        "order": _l("Order"),
-        "channel": _l("Channel"),
-        "transaction_no": _l("Transaction"),
-        "refund_reserved_fen": _l("Refunds"),
-        "paid_at": _l("Paid at"),
-        "closed_at": _l("Closed at"),
-    }
-    list_columns = ["payment_no", "order", "channel", "status", "amount_fen", "paid_at", "created_at"]
-    show_columns = [*list_columns, "transaction_no", "refund_reserved_fen", "closed_at"]
-    search_columns = ["status", "channel", "created_at"]
-    quick_search_columns = ["payment_no", "transaction_no"]
-    order_columns = ["amount_fen", "paid_at", "created_at"]
-    base_order = ("created_at", "desc")
-
-
-class RefundView(LedgerView):
-    """What went back, and what is stuck."""
-
-    route_base = "/refunds"
-    datamodel = KitInterface(Refund)
-    list_title = _l("Refunds")
-    item_title = _l("Refund")
-    label_columns = {
-        "refund_no": _l("Number"),
-        "order": _l("Order"),
-        "provider_refund_no": _l("Transaction"),
-        "finished_at": _l("Finished"),
-        "try_count": _l("Tries"),
-        "last_error": _l("Last error"),
-    }
-    formatters_columns = {"reason": reason_label}
-    list_columns = ["refund_no", "order", "status", "amount_fen", "reason", "created_at", "finished_at"]
-    show_columns = [*list_columns, "provider_refund_no", "try_count", "last_error"]
-    search_columns = ["status", "created_at"]
-    quick_search_columns = ["refund_no"]
-    order_columns = ["amount_fen", "created_at", "finished_at"]
-    base_order = ("created_at", "desc")

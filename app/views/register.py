@@ -20,6 +20,7 @@ from app.views import (
     media,
     messages,
     orders,
+    payments,
     policies,
     price_extras,
     price_trial,
@@ -80,14 +81,15 @@ MENU: list[tuple[str, Any, str, list[Entry]]] = [
         _l("Money"),
         "cash",
         [
-            (orders.PaymentView, "payments", _l("Payments"), "credit-card"),
+            (payments.PaymentView, "payments", _l("Payments"), "credit-card"),
             (
                 refund_requests.RefundRequestView,
                 "refund_requests",
                 _l("Refund requests"),
                 "message-2",
             ),
-            (orders.RefundView, "refunds", _l("Refunds"), "arrow-back-up"),
+            (payments.RefundView, "refunds", _l("Refunds"), "arrow-back-up"),
+            (payments.ShippingReportView, "shipping_reports", _l("Reports to WeChat"), "send"),
         ],
     ),
     (

@@ -14,10 +14,10 @@ from flask import Flask
 from app import gateways
 from app.domain.clock import utc_now
 from app.domain.slots import floor_minute
-from app.domain.states import OrderStatus, PaymentStatus, RefundStatus
+from app.domain.states import OrderStatus, PaymentStatus, RefundStatus, ShippingStatus
 from app.extensions import db
-from app.models import CustomerIdentity, Payment, PaymentCallback, Refund
-from app.services import cancellations, channels, clockwork, payments, refunds
+from app.models import CustomerIdentity, Order, Payment, PaymentCallback, Refund, ShippingReport
+from app.services import abnormal_refunds, cancellations, channels, clockwork, payments, refunds, shipping
 from app.services.callbacks import CallbackRefused
 from tests.sandbox.live import OPENID, Live, Merchant, Received, start_live, start_merchant
 from tests.services.counter import refused, unchanged
@@ -225,3 +225,54 @@ def test_abnormal_refund_is_work_for_people(till: Till, payment_no: str) -> None
     till.read(till.receive(2))
 
     assert (shop.rows(Refund)[0].status, shop.status(no)) == (RefundStatus.ABNORMAL, OrderStatus.REFUNDING)
+
+
+def test_reported_payment_is_released(till: Till, payment_no: str) -> None:
+    till.read(till.receive())
+    shown = f"/_control/payments/wechat/{payment_no}"
+    assert till.live.get(shown).json()["is_released"] is False
+    # The token of an earlier call is over, and the service does not answer at first.
+    till.live.control("/tokens/expire")
+    fault = {"target": "wechat_api", "operation": "shipping", "mode": "error", "count": 1}
+    till.live.control("/faults", fault)
+
+    shipping.report_due(now=till.shop.at(minutes=3))
+    assert till.shop.rows(ShippingReport)[0].status is ShippingStatus.FAILED
+    shipping.report_due(now=till.shop.at(minutes=5))
+
+    assert till.shop.rows(ShippingReport)[0].status is ShippingStatus.REPORTED
+    assert till.live.get(shown).json()["is_released"] is True
+
+
+def test_report_whose_answer_was_lost_is_repeated(till: Till, payment_no: str) -> None:
+    till.read(till.receive())
+    fault = {"target": "wechat_api", "operation": "shipping", "mode": "error", "after_commit": True}
+    till.live.control("/faults", fault | {"count": 2})
+
+    # The first fault meets the question whether money is held at all.
+    for minutes in (3, 5, 8):
+        shipping.report_due(now=till.shop.at(minutes=minutes))
+
+    row = till.shop.rows(ShippingReport)[0]
+    assert (row.status, row.attempt_count) == (ShippingStatus.REPORTED, 3)
+
+
+def test_abnormal_refund_is_tried_again_and_handed_back(till: Till, payment_no: str) -> None:
+    shop = till.shop
+    till.read(till.receive())
+    no = shop.rows(Order)[0].no
+    cancellations.cancel_order(no, actor=shop.guest, now=shop.now)
+    (refund,) = shop.rows(Refund)
+    refunds.send_refund(refund.id, now=shop.now)
+    till.live.control(f"/refunds/wechat/{refund.refund_no}/abnormal")
+    till.read(till.receive(2))
+    staff = shop.cashier()
+
+    abnormal_refunds.retry_refund(refund.refund_no, actor=staff, now=shop.now)
+    refunds.send_refund(refund.id, now=shop.now)
+    # The payer's account is still closed: the service says the same again.
+    assert shop.rows(Refund)[0].status is RefundStatus.ABNORMAL
+    values = {"means": "transfer", "reference_no": "T1", "reason": "account closed"}
+    abnormal_refunds.hand_back(refund.refund_no, values, actor=staff, now=shop.now)
+
+    assert (shop.status(no), shop.rows(Refund)[0].route) == (OrderStatus.REFUNDED, "transfer")
