@@ -18,7 +18,7 @@ MOST = 3
 
 @dataclass(frozen=True, slots=True)
 class FreeRoom:
-    """A room in which alternatives may be offered, with its free spans.
+    """A room in which alternatives may be offered; `free` finds its free spans, when it is tried.
 
     `lengths` are the minutes to try, the best first; without any they follow from the policy: the longest
     allowed length that is not above the wanted one, then the shortest.
@@ -26,7 +26,7 @@ class FreeRoom:
 
     room_id: int
     policy: BookingPolicy
-    free: tuple[Span, ...]
+    free: Callable[[], Sequence[Span]]
     lengths: tuple[int, ...] = ()
 
     def lengths_for(self, minutes: int) -> tuple[int, ...]:
@@ -150,7 +150,7 @@ def _elsewhere(
 def _earlier(room: FreeRoom, at: datetime, minutes: int, tz: ZoneInfo) -> Iterator[Alternative]:
     """Yield the starts on the grid up to *at*, the last one first, that leave room for *minutes*."""
     length, step = timedelta(minutes=minutes), room.policy.start_step_minutes
-    for gap in reversed(room.free):
+    for gap in reversed(room.free()):
         start_at = grid_floor(min(at, gap.end_at - length), step, tz)
         while start_at >= gap.start_at:
             yield Alternative(room.room_id, span_of_minutes(start_at, minutes))
@@ -160,7 +160,7 @@ def _earlier(room: FreeRoom, at: datetime, minutes: int, tz: ZoneInfo) -> Iterat
 def _later(room: FreeRoom, at: datetime, minutes: int, tz: ZoneInfo) -> Iterator[Alternative]:
     """Yield the starts on the grid after *at*, the first one first, that leave room for *minutes*."""
     length, step = timedelta(minutes=minutes), room.policy.start_step_minutes
-    for gap in room.free:
+    for gap in room.free():
         start_at = grid_ceil(max(at + MINUTE, gap.start_at), step, tz)
         while start_at + length <= gap.end_at:
             yield Alternative(room.room_id, span_of_minutes(start_at, minutes))

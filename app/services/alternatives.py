@@ -5,27 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
-
-from sqlalchemy import select
 
 from app.domain import booking_rules as rules
 from app.domain.actor import Actor
 from app.domain.alternatives import MOST, NEARBY, Alternative, FreeRoom, alternatives, nearby_window
-from app.domain.availability import free_spans, load_window
 from app.domain.discounts import Buyer
 from app.domain.errors import DomainError
-from app.domain.price_books import PriceBook
 from app.domain.price_rules import PriceRule
 from app.domain.slots import Span, local_date, local_dates, local_instant, span_of_minutes
 from app.domain.voucher_rules import check_use
-from app.models import BookingSession, Voucher
+from app.models import Voucher
 from app.services import vouchers
-from app.services.availability import paint_rooms
+from app.services.painting import FreeTime
 from app.services.price_books import buyer_of
-from app.services.room_rules import Occupancy, RoomRules, load_occupancy
-from app.services.store_config import StoreConfig, load_known_store
-from app.services.unit_of_work import session
+from app.services.room_rules import RoomRules
+from app.services.store_config import SessionTime, StoreConfig, load_known_store
 
 Price = Callable[[RoomRules, Span, Voucher | None], int]
 
@@ -65,7 +61,10 @@ def find_alternatives(wish: Wish, *, now: datetime) -> list[dict[str, Any]]:
     Places for the voucher or the session of the wish come alone; where they have none, ordinary places that
     are paid by the hour are offered.
     """
-    market = _open_market(wish, now=now)
+    config = wish.config or load_known_store(wish.room.store_id)
+    if not config.rooms:
+        return []
+    market = _open_market(wish, config, now=now)
     found = market.search()
     if not found and wish.avoided_at is not None:
         market.wish = replace(wish, avoided_at=None)
@@ -73,23 +72,16 @@ def find_alternatives(wish: Wish, *, now: datetime) -> list[dict[str, Any]]:
     return [market.describe(offer) for offer in found]
 
 
-def _open_market(wish: Wish, *, now: datetime) -> _Market:
+def _open_market(wish: Wish, config: StoreConfig, *, now: datetime) -> _Market:
     """Load what every place near the wish is checked against, once."""
-    config = wish.config or load_known_store(wish.room.store_id)
-    rooms = config.rooms
+    rooms, book = config.rooms, config.book
     window = nearby_window(wish.room.policy, wish.span, now=now, tz=wish.room.tz)
-    wide = load_window(window, [room.policy for room in rooms])
-    ids = [room.room_id for room in rooms]
-    occupancy = load_occupancy(ids, wide, now=now, except_order_id=wish.order_id)
-    timelines = paint_rooms(rooms, window, now=now, occupancy=occupancy)
-    book = config.book
     return _Market(
         wish=wish,
+        config=config,
         rooms={room.room_id: room for room in rooms},
         window=window,
-        occupancy=occupancy,
-        free={room_id: free_spans(spans) for room_id, spans in timelines.items()},
-        book=book,
+        free=FreeTime(rooms, window, now=now, except_order_id=wish.order_id),
         buyer=buyer_of(book, wish.actor, now=now, except_order_id=wish.order_id),
         now=now,
     )
@@ -100,11 +92,10 @@ class _Market:
     """The store around a refused wish; `totals` keeps what accepted places cost."""
 
     wish: Wish
+    config: StoreConfig
     rooms: dict[int, RoomRules]
     window: Span
-    occupancy: Occupancy
-    free: dict[int, tuple[Span, ...]]
-    book: PriceBook
+    free: FreeTime
     buyer: Buyer
     now: datetime
     totals: dict[Alternative, int] = field(default_factory=dict)
@@ -128,11 +119,11 @@ class _Market:
 
     def for_session(self) -> list[Alternative]:
         """Return other days and rooms of the session of the wish."""
-        row = session().get(BookingSession, self.wish.session_id) if self.wish.session_id else None
-        if row is None or not row.is_active or row.store_id != self.wish.room.store_id:
+        offered = self.config.session(self.wish.session_id or 0)
+        if offered is None:
             return []
-        self.session_id = row.id
-        places = sorted(self._session_places(row), key=self._nearness)
+        self.session_id = offered.id
+        places = sorted(self._session_places(offered), key=self._nearness)
         found = [place for place in places if place != self._refused and self._accepts(place)][:MOST]
         if not found:
             self.session_id = None
@@ -163,7 +154,7 @@ class _Market:
         return alternatives(wish.span, wish.room.room_id, rooms, wish.room.tz, accepts=self._accepts)
 
     def _free_room(self, room: RoomRules, lengths: Sequence[int]) -> FreeRoom:
-        return FreeRoom(room.room_id, room.policy, self.free[room.room_id], tuple(lengths))
+        return FreeRoom(room.room_id, room.policy, partial(self.free.of, room), tuple(lengths))
 
     def _lengths(self, room: RoomRules) -> list[int]:
         """The wished length, those of packages that the policy allows, and the shortest."""
@@ -174,18 +165,18 @@ class _Market:
         return [policy.fit_length(wanted), *nearest, policy.min_minutes]
 
     def _rules(self, room: RoomRules) -> Iterator[PriceRule]:
-        return (rule for rule in self.book.rules if rule.applies_to(room.priced_room))
+        return (rule for rule in self.config.book.rules if rule.applies_to(room.priced_room))
 
     def _is_priced(self, free: FreeRoom) -> bool:
         """Nothing is tried in a room that is sold by sessions alone."""
         return any(rule.kind != "session" for rule in self._rules(self.rooms[free.room_id]))
 
-    def _session_places(self, row: BookingSession) -> Iterator[Alternative]:
+    def _session_places(self, offered: SessionTime) -> Iterator[Alternative]:
         for room in self.rooms.values():
             for on in local_dates(self.window, room.tz):
-                start_at = local_instant(on, row.start_minute, room.tz)
+                start_at = local_instant(on, offered.start_minute, room.tz)
                 if start_at - self.window.start_at <= 2 * NEARBY:
-                    yield Alternative(room.room_id, span_of_minutes(start_at, row.length_minutes))
+                    yield Alternative(room.room_id, span_of_minutes(start_at, offered.length_minutes))
 
     def _nearness(self, place: Alternative) -> tuple[Any, bool]:
         is_elsewhere = place.room_id != self.wish.room.room_id
@@ -216,30 +207,16 @@ class _Market:
             is_session=self.session_id is not None,
             is_voucher=self.voucher is not None,
         )
-        busy, blocks = self.occupancy[room.room_id]
+        busy, blocks = self.free.occupied(room)
         rules.check_place(room.policy, span, busy=busy, blocks=blocks)
 
     def _price(self, room: RoomRules, span: Span) -> int:
         if self.wish.price is not None:
             return self.wish.price(room, span, self.voucher)
-        return self.book.quote(
+        return self.config.book.quote(
             room.priced_room,
             span,
             session_id=self.session_id,
             voucher=None if self.voucher is None else str(self.voucher.campaign),
             buyer=self.buyer,
         ).total_fen
-
-
-def session_at(store_id: int, start_minute: int, length_minutes: int) -> int | None:
-    """Return a session of the store that has exactly this time, if there is one."""
-    return session().scalar(
-        select(BookingSession.id)
-        .where(
-            BookingSession.store_id == store_id,
-            BookingSession.is_active,
-            BookingSession.start_minute == start_minute,
-            BookingSession.length_minutes == length_minutes,
-        )
-        .limit(1)
-    )

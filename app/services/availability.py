@@ -12,23 +12,16 @@ from typing import Any
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import Connection, Select, and_, bindparam, select
 
-from app.domain.availability import (
-    StateSpan,
-    availability_spans,
-    free_minutes_on,
-    free_spans,
-    load_window,
-    room_state_at,
-)
+from app.domain.availability import free_minutes_on, room_state_at
 from app.domain.errors import InvalidField, NotFound
 from app.domain.opening import opening_spans
-from app.domain.slots import MINUTE, Span, clip, local_day
+from app.domain.slots import MINUTE, Span, local_day
 from app.domain.timelines import us_of
 from app.extensions import current_scope
 from app.models import Room, Store
 from app.services.occupancy import MOMENT
 from app.services.painted_rooms import PaintedRoom
-from app.services.painting import find_paintings
+from app.services.painting import FreeTime, find_paintings
 from app.services.room_rules import Occupancy, RoomRules, load_occupancy
 from app.services.store_config import config_at, load_room_config
 from app.services.unit_of_work import reading
@@ -159,36 +152,6 @@ def _room_json(painted: Painted, window: Span) -> Iterator[Piece]:
         yield b"]"
 
 
-def paint_rooms(
-    rooms: Sequence[RoomRules], window: Span, *, now: datetime, occupancy: Occupancy | None = None
-) -> dict[int, list[StateSpan]]:
-    """Return the timeline of each room; what occupies them is read in one go unless it is given."""
-    if not rooms:
-        return {}
-    wide = load_window(window, (room.policy for room in rooms))
-    if occupancy is None:
-        occupancy = load_occupancy([room.room_id for room in rooms], wide, now=now)
-    # The rooms of a store share their opening hours.
-    open_spans = {room.opening: opening_spans(room.opening, room.tz, wide) for room in rooms}
-    return {room.room_id: _paint(room, window, occupancy, open_spans[room.opening], now) for room in rooms}
-
-
-def _paint(
-    room: RoomRules, window: Span, occupancy: Occupancy, open_spans: list[Span], now: datetime
-) -> list[StateSpan]:
-    busy, blocks = occupancy[room.room_id]
-    own = load_window(window, [room.policy])
-    return availability_spans(
-        window,
-        open_spans=clip(open_spans, own),
-        busy=[taken for taken in busy if taken.busy.overlaps(own)],
-        blocks=[block for block in blocks if block.span.overlaps(own)],
-        policy=room.policy,
-        now=now,
-        tz=room.tz,
-    )
-
-
 def _window(from_at: datetime, to_at: datetime) -> Span:
     window = Span(from_at, to_at)
     if window.end_at - window.start_at > timedelta(days=MAX_WINDOW_DAYS):
@@ -216,8 +179,7 @@ def get_room_calendar(room_id: int, *, month: str, now: datetime) -> list[dict[s
     first = _first_of_month(month)
     days = months.monthrange(first.year, first.month)[1]
     whole = Span(local_day(first, room.tz).start_at, local_day(first.replace(day=days), room.tz).end_at)
-    spans = paint_rooms([room], whole, now=now)[room_id]
-    free = free_spans(spans)
+    free = FreeTime([room], whole, now=now).of(room)
     return [
         {
             "date": on,

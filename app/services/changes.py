@@ -13,13 +13,14 @@ from app.domain import booking_rules as rules
 from app.domain import changes as change_rules
 from app.domain.actor import Actor, customer_actor
 from app.domain.errors import REFUSALS, Blacklisted, Blocked, DomainError, InPast, InvalidTransition
+from app.domain.price_books import PriceBook
 from app.domain.pricing import LineKind, Quote, QuoteLine
 from app.domain.slots import Span, local_date, local_day, local_minute
 from app.domain.states import OCCUPYING_STATES, BookingState, ChangeKind, ChangeStatus, VoucherStatus
 from app.domain.voucher_rules import check_use
 from app.models import Booking, Customer, Order, OrderChange, Voucher
 from app.services import payments, pending_changes, refunds, vouchers
-from app.services.alternatives import Wish, explain, session_at
+from app.services.alternatives import Wish, explain
 from app.services.booking_rows import booking_of, lock_booking
 from app.services.bookings import release_stale_holds
 from app.services.locks import lock_customer
@@ -28,7 +29,13 @@ from app.services.orders import find_order
 from app.services.price_books import buyer_of
 from app.services.proposals import Proposal, describe_proposal, submit, sums_after
 from app.services.room_rules import RoomRules, frozen_policy, load_occupancy
-from app.services.store_config import load_known_room, load_price_book, load_room, load_store_rooms
+from app.services.store_config import (
+    StoreConfig,
+    load_known_room,
+    load_known_store,
+    load_room,
+    load_store_rooms,
+)
 from app.services.unit_of_work import session, transactional
 
 # A booking that cannot be changed at all is told the nearest free places too.
@@ -136,24 +143,25 @@ def explained(
     if room.store_id != booking.store_id:
         room = load_known_room(booking.room_id)
     present = Span(booking.start_at, booking.end_at)
-    sold = lines_of(order)
+    sold, config = lines_of(order), load_known_store(room.store_id)
 
     def price(place: RoomRules, span: Span, voucher: Voucher | None) -> int:
         if (place.room_id, span) == (booking.room_id, present):
             raise change_rules.refusal("unchanged", None)
-        session_id = _session_of(sold, place, span)
+        session_id = _session_of(sold, config, span)
         return _priced(
-            order, booking, place, span, session_id, voucher, actor=actor, now=now
+            order, booking, config, place, span, session_id, voucher, actor=actor, now=now
         ).totals.total_fen
 
     wish = Wish(
         room,
         _wanted_span(booking, request),
         _buyer(order, actor),
-        session_id=_session_of(sold, room, present),
+        session_id=_session_of(sold, config, present),
         voucher=_voucher_of(order),
         order_id=order.id,
         price=price,
+        config=config,
     )
     return explain(refusal, wish, now=now)
 
@@ -206,15 +214,16 @@ def _propose(
     if (room.room_id, span) == (booking.room_id, Span(booking.start_at, booking.end_at)):
         raise change_rules.refusal("unchanged", None)
     voucher = _voucher_of(order)
-    sold = lines_of(order)
-    session_id = _session_of(sold, room, span)
+    config = load_known_store(room.store_id)
+    session_id = _session_of(lines_of(order), config, span)
     _check(order, booking, room, span, session_id, voucher, actor=actor, now=now)
-    return _priced(order, booking, room, span, session_id, voucher, actor=actor, now=now)
+    return _priced(order, booking, config, room, span, session_id, voucher, actor=actor, now=now)
 
 
 def _priced(
     order: Order,
     booking: Booking,
+    config: StoreConfig,
     room: RoomRules,
     span: Span,
     session_id: int | None,
@@ -224,7 +233,7 @@ def _priced(
     now: datetime,
 ) -> Proposal:
     """Return what a booking in another place comes to, the fee of the steps that were frozen included."""
-    quote = _quote(order, room, span, session_id, voucher, actor=actor, now=now)
+    quote = _quote(order, config.book, room, span, session_id, voucher, actor=actor, now=now)
     fee_fen = 0
     if actor.is_customer:
         steps, paid_fen = frozen_policy(order.policy).change_steps, refunds.refundable_fen(order)
@@ -324,15 +333,17 @@ def _voucher_of(order: Order) -> Voucher | None:
     return next((voucher for voucher in found if voucher.status is VoucherStatus.LOCKED), None)
 
 
-def _session_of(sold: list[QuoteLine], room: RoomRules, span: Span) -> int | None:
+def _session_of(sold: list[QuoteLine], config: StoreConfig, span: Span) -> int | None:
     """A session stays one when the new time is that of a session; any other time is priced by the hour."""
     if all(line.kind is not LineKind.SESSION for line in sold):
         return None
-    return session_at(room.store_id, local_minute(span.start_at, room.tz), span.minutes)
+    offered = config.session_at(local_minute(span.start_at, config.tz), span.minutes)
+    return None if offered is None else offered.id
 
 
 def _quote(
     order: Order,
+    book: PriceBook,
     room: RoomRules,
     span: Span,
     session_id: int | None,
@@ -341,7 +352,6 @@ def _quote(
     actor: Actor,
     now: datetime,
 ) -> Quote:
-    book = load_price_book(room.store_id)
     return book.quote(
         room.priced_room,
         span,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
@@ -20,6 +20,7 @@ from app.domain.timelines import (
     Run,
     grey_useless,
     ground,
+    instant_of,
     paint,
     present_state,
     rules_at,
@@ -28,7 +29,7 @@ from app.domain.timelines import (
 from app.extensions import is_writing
 from app.services.occupancy import MOMENT, Use, read_use
 from app.services.painted_rooms import PaintedRoom, PaintedRooms, write_room
-from app.services.room_rules import RoomRules
+from app.services.room_rules import Occupied, RoomRules, load_uses, occupied_by
 from app.services.store_config import StoreConfig
 from app.services.unit_of_work import in_unit_of_work
 
@@ -123,6 +124,46 @@ def _timeline(use: Use, base: Ground, policy: BookingPolicy, clock: LocalClock) 
         after=policy.buffer_after_minutes * MINUTE_US,
     )
     return grey_useless(runs, policy, clock)
+
+
+class FreeTime:
+    """When the rooms of one store are free in a window, a room painted when it is asked for.
+
+    What occupies them is read at once, in one statement; `except_order_id` counts as not there.
+    """
+
+    def __init__(
+        self,
+        rooms: Sequence[RoomRules],
+        window: Span,
+        *,
+        now: datetime,
+        except_order_id: int | None = None,
+    ) -> None:
+        ids = [room.room_id for room in rooms]
+        first = rooms[0]
+        self._start, self._end = us_of(window.start_at), us_of(window.end_at)
+        wide = load_window(window, (room.policy for room in rooms))
+        self._uses = load_uses(ids, wide, now=now, except_order_id=except_order_id)
+        self._clock = _clock(first.tz, wide)
+        self._grounds = _Grounds(_open_time(first.opening, first.tz, wide), wide, now, first.tz)
+        self._free: dict[int, tuple[Span, ...]] = {}
+
+    def of(self, room: RoomRules) -> tuple[Span, ...]:
+        """Return the free spans of a room, clipped to the window."""
+        if room.room_id not in self._free:
+            self._free[room.room_id] = tuple(self._find(room))
+        return self._free[room.room_id]
+
+    def occupied(self, room: RoomRules) -> Occupied:
+        """Return what occupies a room in and around the window."""
+        return occupied_by(self._uses[room.room_id])
+
+    def _find(self, room: RoomRules) -> Iterator[Span]:
+        _, base = self._grounds.of(room.policy)
+        for start, end, reason, _ in _timeline(self._uses[room.room_id], base, room.policy, self._clock):
+            if reason == "free" and start < self._end and self._start < end:
+                yield Span(instant_of(max(start, self._start)), instant_of(min(end, self._end)))
 
 
 class _Grounds:

@@ -13,7 +13,7 @@ from app.domain.opening import OpeningRule
 from app.domain.price_rules import PricedRoom, PriceRule
 from app.domain.slots import Span
 from app.domain.timelines import Barred, Taken, instant_of
-from app.services.occupancy import read_use
+from app.services.occupancy import Use, read_use
 from app.services.unit_of_work import session
 
 _POLICY_FIELDS = (
@@ -67,7 +67,8 @@ class RoomRules:
         return PricedRoom(self.room_id, self.room_type_id, self.tz)
 
 
-Occupancy = dict[int, tuple[list[rules.BusySpan], list[rules.BlockSpan]]]
+Occupied = tuple[list[rules.BusySpan], list[rules.BlockSpan]]
+Occupancy = dict[int, Occupied]
 
 
 def policy_of_row(row: Any) -> rules.BookingPolicy:
@@ -112,6 +113,20 @@ def price_rule_of_row(row: Any) -> PriceRule:
     )
 
 
+def load_uses(
+    room_ids: Sequence[int], window: Span, *, now: datetime, except_order_id: int | None = None
+) -> dict[int, Use]:
+    """Return what occupies each room inside *window*, in whole microseconds; one statement."""
+    current = session()
+    if current.autoflush:
+        current.flush()
+    found = read_use(current.connection(), room_ids, window, now=now)
+    if except_order_id is not None:
+        for use in found.values():
+            use.taken = [taken for taken in use.taken if taken[5] != except_order_id]
+    return found
+
+
 def load_occupancy(
     room_ids: Sequence[int], window: Span, *, now: datetime, except_order_id: int | None = None
 ) -> Occupancy:
@@ -119,17 +134,13 @@ def load_occupancy(
 
     One statement. References are the ids of orders and of blocks, as texts.
     """
-    current = session()
-    if current.autoflush:
-        current.flush()
-    found = read_use(current.connection(), room_ids, window, now=now)
-    return {
-        room_id: (
-            [_busy_span(taken) for taken in use.taken if taken[5] != except_order_id],
-            [_block_span(barred) for barred in use.barred],
-        )
-        for room_id, use in found.items()
-    }
+    uses = load_uses(room_ids, window, now=now, except_order_id=except_order_id)
+    return {room_id: occupied_by(use) for room_id, use in uses.items()}
+
+
+def occupied_by(use: Use) -> Occupied:
+    """Return the spans of bookings and of blocks in what was read of one room."""
+    return [_busy_span(taken) for taken in use.taken], [_block_span(barred) for barred in use.barred]
 
 
 def _busy_span(taken: Taken) -> rules.BusySpan:

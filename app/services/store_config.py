@@ -128,6 +128,12 @@ class StoreConfig:
         """Return a session that is offered, None for any other."""
         return next((each for each in self.sessions if each.id == session_id), None)
 
+    def session_at(self, start_minute: int, length_minutes: int) -> SessionTime | None:
+        """Return a session that has exactly this time of the day, if there is one."""
+        time = (start_minute, length_minutes)
+        at = (each for each in self.sessions if (each.start_minute, each.length_minutes) == time)
+        return next(at, None)
+
 
 def load_store_config(store_id: int) -> StoreConfig:
     """Return a store in service as it is configured now; raises NotFound."""

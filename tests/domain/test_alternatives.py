@@ -14,7 +14,7 @@ EARLY = at("2026-03-10 12:00")
 
 
 def room(room_id: int, *free: Span, policy: BookingPolicy = POLICY) -> FreeRoom:
-    return FreeRoom(room_id, policy, free)
+    return FreeRoom(room_id, policy, lambda: free)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_given_lengths_are_tried_in_their_order() -> None:
         asked.append(offer.span.minutes)
         return offer.span.minutes == 200
 
-    rooms = [FreeRoom(1, POLICY, (span("10:00", "14:00"),), (120, 200, 60))]
+    rooms = [FreeRoom(1, POLICY, lambda: (span("10:00", "14:00"),), (120, 200, 60))]
     found = alternatives(span("12:00", "14:00"), 1, rooms, TZ, accepts=accepts)
 
     assert found == [Alternative(1, span("10:30", "13:50"))]

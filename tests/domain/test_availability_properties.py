@@ -161,7 +161,7 @@ def test_every_alternative_can_be_booked_and_none_is_missing(
     spans = availability_spans(window, open_spans=open_spans, busy=busy, policy=policy, now=FIRST, tz=TZ)
     wanted = span_of_minutes(FIRST + timedelta(minutes=start), minutes)
     free = free_spans(spans)
-    offers = alternatives(wanted, 1, [FreeRoom(1, policy, free)], TZ)
+    offers = alternatives(wanted, 1, [FreeRoom(1, policy, lambda: free)], TZ)
     for offer in offers:
         check_span(policy, offer.span, opening=opening, now=FIRST, tz=TZ)
         check_place(policy, offer.span, busy=busy)
