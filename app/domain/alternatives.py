@@ -115,10 +115,13 @@ def _best_in(room: FreeRoom, wanted: Span, tz: ZoneInfo, accepts: Accepts) -> li
 def _twins(rooms: Sequence[FreeRoom], wanted: Span, tz: ZoneInfo, accepts: Accepts) -> Iterator[Alternative]:
     """Yield the first other room at the same time, if there is one."""
     for room in rooms:
+        if grid_floor(wanted.start_at, room.policy.start_step_minutes, tz) != wanted.start_at:
+            continue
+        left = next((gap.end_at for gap in room.free() if gap.has(wanted.start_at)), wanted.start_at)
         for minutes in room.lengths_for(wanted.minutes):
-            nearest = next(_earlier(room, wanted.start_at, minutes, tz), None)
-            if nearest is not None and nearest.span.start_at == wanted.start_at and accepts(nearest):
-                yield nearest
+            twin = Alternative(room.room_id, span_of_minutes(wanted.start_at, minutes))
+            if twin.span.end_at <= left and accepts(twin):
+                yield twin
                 return
 
 
@@ -151,6 +154,8 @@ def _earlier(room: FreeRoom, at: datetime, minutes: int, tz: ZoneInfo) -> Iterat
     """Yield the starts on the grid up to *at*, the last one first, that leave room for *minutes*."""
     length, step = timedelta(minutes=minutes), room.policy.start_step_minutes
     for gap in reversed(room.free()):
+        if gap.start_at > at:
+            continue
         start_at = grid_floor(min(at, gap.end_at - length), step, tz)
         while start_at >= gap.start_at:
             yield Alternative(room.room_id, span_of_minutes(start_at, minutes))
@@ -161,6 +166,8 @@ def _later(room: FreeRoom, at: datetime, minutes: int, tz: ZoneInfo) -> Iterator
     """Yield the starts on the grid after *at*, the first one first, that leave room for *minutes*."""
     length, step = timedelta(minutes=minutes), room.policy.start_step_minutes
     for gap in room.free():
+        if gap.end_at <= at:
+            continue
         start_at = grid_ceil(max(at + MINUTE, gap.start_at), step, tz)
         while start_at + length <= gap.end_at:
             yield Alternative(room.room_id, span_of_minutes(start_at, minutes))

@@ -7,16 +7,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import bindparam, delete, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.domain.errors import DomainError, IdempotencyConflict, RateLimited, Unauthenticated, Unavailable
 from app.extensions import keyring
 from app.models import IdempotencyKey
 from app.services.inserts import insert_into
-from app.services.unit_of_work import alone, change_rows, refusal_of, savepoint_scope, session, transactional
+from app.services.unit_of_work import (
+    alone,
+    change_rows,
+    dialect_name,
+    refusal_of,
+    savepoint_scope,
+    session,
+    transactional,
+)
 
 log = logging.getLogger(__name__)
 
@@ -26,6 +35,7 @@ LEASE = timedelta(seconds=45)
 # A twin waits this long for the first request before it is told to come back.
 WAIT_SECONDS = 20.0
 POLL_SECONDS = 0.05
+_KEYS = IdempotencyKey.__table__
 SCOPE = ("owner", "method", "path", "key")
 # Refusals that say nothing of the request itself: the next try may well be answered otherwise.
 NOT_KEPT = (Unauthenticated, RateLimited, Unavailable)
@@ -218,15 +228,19 @@ def _claim(request: KeyedRequest, *, now: datetime, claimed_until_at: datetime |
 
 
 def _write_unless_kept(row: dict[str, Any], *, now: datetime) -> bool:
-    renewed = {name: value for name, value in row.items() if name not in SCOPE}
-    written = change_rows(
-        insert_into(IdempotencyKey)
-        .values(row)
-        .on_conflict_do_update(
-            index_elements=SCOPE, set_=renewed, where=IdempotencyKey.created_at <= now - KEPT_FOR
-        )
+    statement = _write(dialect_name(), tuple(row))
+    return session().connection().execute(statement, row | {"too_old": now - KEPT_FOR}).rowcount == 1
+
+
+@cache
+def _write(dialect: str, columns: tuple[str, ...]) -> Any:
+    """Made once for each engine: building it costs more than the database takes."""
+    insert = insert_into(_KEYS, dialect).values({name: bindparam(name) for name in columns})
+    renewed = {name: insert.excluded[name] for name in columns if name not in SCOPE}
+    is_old = _KEYS.c.created_at <= bindparam("too_old", type_=_KEYS.c.created_at.type)
+    return insert.on_conflict_do_update(index_elements=SCOPE, set_=renewed, where=is_old).execution_options(
+        preserve_rowcount=True
     )
-    return written == 1
 
 
 def _row(request: KeyedRequest) -> Any:

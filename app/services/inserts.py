@@ -17,9 +17,10 @@ from app.services.unit_of_work import dialect_name, session
 Rows = Sequence[Mapping[str, Any]]
 
 
-def insert_into(target: Any) -> Any:
+def insert_into(target: Any, dialect: str | None = None) -> Any:
     """Return an insert into a table or model that offers on_conflict_do_nothing and on_conflict_do_update."""
-    return postgresql_insert(target) if dialect_name() == "postgresql" else sqlite_insert(target)
+    is_postgresql = (dialect or dialect_name()) == "postgresql"
+    return postgresql_insert(target) if is_postgresql else sqlite_insert(target)
 
 
 @cache
