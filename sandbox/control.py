@@ -84,12 +84,14 @@ class Control:
         return Response(status=204)
 
     def change_settings(self) -> Response:
-        """Change {refund_delay_seconds?, notify_scale?, wechat_pay_key_mode?} until the next start."""
+        """Change the settings named here until the next start; each of them may be left out."""
         settings, fields = self._sandbox.settings, _body()
         delay = fields.number("refund_delay_seconds", -1, 86400, settings.refund_delay_seconds)
         scale = fields.number("notify_scale", 0, 1, settings.notify_scale)
         mode = fields.choice("wechat_pay_key_mode", KEY_MODES, settings.wechat_pay_key_mode)
+        bill_delay = fields.number("bill_delay_hours", 0, 72, settings.bill_delay_hours)
         settings.refund_delay_seconds, settings.notify_scale = delay, scale
+        settings.bill_delay_hours = bill_delay
         settings.wechat_pay_key_mode = mode
         return json_response(asdict(settings) | {"data_dir": str(settings.data_dir)})
 

@@ -17,6 +17,7 @@ from sandbox.fields import BodyError, FieldError, Fields, json_object
 from sandbox.notifier import NOT_SENT, CallbackFormat, Delivery, Notification
 from sandbox.services import Context, PaymentChannel, Refused, json_response
 from sandbox.signing import PlatformSigner, SignatureRefused, SignedRequest, random_text
+from sandbox.wechat_pay_bills import Bills
 from sandbox.wechat_pay_orders import Payment, Payments
 from sandbox.wechat_pay_refunds import Refund, Refunds
 from sandbox.wechat_pay_rules import PayError, read_adopted, read_prepay, read_refund
@@ -41,8 +42,8 @@ class WeChatPay:
 
     operations = {
         TARGET: frozenset(
-            {"prepay", "query", "close", "refund", "refund_query", "certificates", "payment_callback",
-             "refund_callback"}
+            {"prepay", "query", "close", "refund", "refund_query", "certificates", "bill", "bill_file",
+             "payment_callback", "refund_callback"}
         )
     }  # fmt: skip
     callback_targets = frozenset({TARGET})
@@ -53,6 +54,7 @@ class WeChatPay:
         self._signer = PlatformSigner(context.ring, context.clock)
         self._payments = Payments(context.store, context.ring, context.clock)
         self._refunds = Refunds(context.store, context.ring, context.clock, self._payments)
+        self._bills = Bills(context, self._payments, self._refunds)
         control = WeChatPayControl(context, self._signer, self._payments, self._refunds)
         self.channel: tuple[str, PaymentChannel] | None = (CHANNEL, control)
         context.tasks.register(SETTLE_TASK, control.settle_refund)
@@ -74,6 +76,8 @@ class WeChatPay:
             paths, "GET", "/refund/domestic/refunds/<out_refund_no>", "refund_query", self._query_refund
         )
         self._add(paths, "GET", "/certificates", "certificates", self._certificates)
+        self._add(paths, "GET", "/bill/tradebill", "bill", self._bills.ask)
+        self._add(paths, "GET", "/billdownload/file", "bill_file", self._bills.fetch)
         paths.add_url_rule(
             "/<path:path>", "unknown", _unknown_path, methods=["GET", "POST", "PUT", "PATCH", "DELETE"]
         )
@@ -108,8 +112,8 @@ class WeChatPay:
             return False
 
     def _sign(self, response: Response) -> Response:
-        """Sign every 2xx, the empty 204 too; refusals go out unsigned."""
-        if 200 <= response.status_code < 300:
+        """Sign every 2xx, the empty 204 too; refusals and files go out unsigned."""
+        if 200 <= response.status_code < 300 and not g.get("is_unsigned"):
             serial = g.answer_serial or platform_serial(self._context)
             response.headers.extend(self._signer.headers(response.get_data(), serial))
         response.headers["Request-ID"] = random_text(32)
@@ -201,7 +205,7 @@ class WeChatPayControl:
     def adopt(self, payments: list[Fields]) -> int:
         """See PaymentChannel; the fields are those of AdoptedPayment."""
         now = self._context.clock()
-        return self._payments.adopt([read_adopted(fields, now) for fields in payments])
+        return self._refunds.adopt([read_adopted(fields, now) for fields in payments])
 
     def fail(self, out_trade_no: str) -> dict[str, Any]:
         """See PaymentChannel."""

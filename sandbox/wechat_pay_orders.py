@@ -107,6 +107,10 @@ class Payments:
         found = (self.find(record["out_trade_no"]) for record in self._store.newest("payment", limit))
         return [payment for payment in found if payment is not None]
 
+    def all(self) -> list[Payment]:
+        """Return every transaction, oldest first."""
+        return [Payment(**record) for record in self._store.all("payment")]
+
     def close(self, out_trade_no: str) -> None:
         """Close an unpaid transaction; closing again is fine. Raises PayError."""
         with self._store.transaction():
@@ -136,12 +140,12 @@ class Payments:
             self._put_paid(payment)
         return payment
 
-    def adopt(self, payments: list[AdoptedPayment]) -> int:
-        """Store payments that were made elsewhere, all or none; return how many were new.
+    def adopt(self, payments: list[AdoptedPayment]) -> list[AdoptedPayment]:
+        """Store payments that were made elsewhere, all or none; return those that were new.
 
         A known out_trade_no is left alone. Raises FieldError for a transaction_id of another payment.
         """
-        count = 0
+        fresh = []
         with self._store.transaction():
             for index, adopted in enumerate(payments):
                 if self.find(adopted.out_trade_no) is not None:
@@ -149,8 +153,8 @@ class Payments:
                 if self.find_transaction(adopted.transaction_id) is not None:
                     raise FieldError(f"/payments/{index}/transaction_id", "属于另一笔订单")
                 self._put_paid(_adopted(adopted))
-                count += 1
-        return count
+                fresh.append(adopted)
+        return fresh
 
     def fail(self, out_trade_no: str) -> Payment | None:
         """Let the payment fail; None when unknown, unchanged when paid or closed."""
@@ -228,7 +232,8 @@ def _adopted(adopted: AdoptedPayment) -> Payment:
         trade_state="REFUND" if adopted.refunded else "SUCCESS",
         transaction_id=adopted.transaction_id,
         success_at=adopted.success_at,
-        refunded_before=adopted.refunded,
+        refund_nos=[refund.refund_no for refund in adopted.refunds],
+        refunded_before=adopted.refunded - sum(refund.amount for refund in adopted.refunds),
     )
 
 

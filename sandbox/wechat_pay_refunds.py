@@ -10,9 +10,8 @@ from sandbox.clock import Clock, china_time
 from sandbox.keys import KeyRing
 from sandbox.state import Store
 from sandbox.wechat_pay_orders import Payment, Payments
-from sandbox.wechat_pay_rules import PayError, RefundRequest
+from sandbox.wechat_pay_rules import MOST_REFUNDS, AdoptedPayment, AdoptedRefund, PayError, RefundRequest
 
-MOST_REFUNDS = 50
 REFUND_WINDOW_SECONDS = 365 * 86400
 
 
@@ -64,6 +63,19 @@ class Refunds:
             self._payments.save(payment)
             self._save(refund)
         return refund, True
+
+    def adopt(self, payments: list[AdoptedPayment]) -> int:
+        """Store payments that were made elsewhere with their refunds; see `Payments.adopt`."""
+        with self._store.transaction():
+            fresh = self._payments.adopt(payments)
+            for payment in fresh:
+                for refund in payment.refunds:
+                    self._save(_adopted(payment, refund))
+        return len(fresh)
+
+    def all(self) -> list[Refund]:
+        """Return every refund, oldest first."""
+        return [Refund(**record) for record in self._store.all("refund")]
 
     def find(self, out_refund_no: str) -> Refund | None:
         """Return the refund, or None."""
@@ -175,7 +187,7 @@ class Refunds:
             out_refund_no=request.out_refund_no,
             out_trade_no=payment.out_trade_no,
             transaction_id=payment.transaction_id or "",
-            refund_id="5030" + "".join(secrets.choice("0123456789") for _ in range(24)),
+            refund_id=_refund_id(),
             reason=request.reason,
             notify_url=request.notify_url,
             funds_account=request.funds_account,
@@ -187,3 +199,25 @@ class Refunds:
 
     def _save(self, refund: Refund) -> None:
         self._store.put("refund", refund.out_refund_no, asdict(refund))
+
+
+def _refund_id() -> str:
+    return "5030" + "".join(secrets.choice("0123456789") for _ in range(24))
+
+
+def _adopted(payment: AdoptedPayment, refund: AdoptedRefund) -> Refund:
+    return Refund(
+        out_refund_no=refund.refund_no,
+        out_trade_no=payment.out_trade_no,
+        transaction_id=payment.transaction_id,
+        refund_id=_refund_id(),
+        reason=None,
+        notify_url=None,
+        funds_account="AVAILABLE",
+        refund=refund.amount,
+        total=payment.total,
+        fingerprint="",
+        created_at=refund.success_at,
+        status="SUCCESS",
+        success_at=refund.success_at,
+    )

@@ -15,6 +15,7 @@ OUT_TRADE_NO = re.compile(r"[0-9A-Za-z_*-]{6,32}")
 OUT_REFUND_NO = re.compile(r"[0-9A-Za-z_|*@-]{1,64}")
 TRANSACTION_ID = re.compile(r"[0-9]{1,32}")
 MOST_FEN = 100_000_000_00
+MOST_REFUNDS = 50
 
 
 class PayError(Exception):
@@ -57,8 +58,17 @@ class RefundRequest:
 
 
 @dataclass(frozen=True)
+class AdoptedRefund:
+    """A checked refund of a payment that was made elsewhere."""
+
+    refund_no: str
+    amount: int
+    success_at: float
+
+
+@dataclass(frozen=True)
 class AdoptedPayment:
-    """A checked payment that was made elsewhere; *refunded* fen of it went back there."""
+    """A checked payment that was made elsewhere; *refunded* fen of it went back, partly by known refunds."""
 
     out_trade_no: str
     transaction_id: str
@@ -66,6 +76,7 @@ class AdoptedPayment:
     success_at: float
     openid: str | None
     refunded: int
+    refunds: tuple[AdoptedRefund, ...] = ()
 
 
 def read_prepay(
@@ -94,19 +105,38 @@ def read_prepay(
 
 def read_adopted(fields: Fields, now: datetime) -> AdoptedPayment:
     """Check a payment that was made elsewhere; raise FieldError."""
-    paid_at, total = fields.instant("paid_at"), fields.integer("total_fen", 1, MOST_FEN)
-    if paid_at is None:
-        fields.fail("paid_at", "必填")
-    if not 0 < paid_at.timestamp() <= now.timestamp():
-        fields.fail("paid_at", "应为过去的时间")
+    total = fields.integer("total_fen", 1, MOST_FEN)
+    refunds = fields.children("refunds", MOST_REFUNDS) if fields.has("refunds") else []
+    known = tuple(_read_adopted_refund(refund, now) for refund in refunds)
+    refunded = fields.integer("refunded_fen", 0, total, 0)
+    if sum(refund.amount for refund in known) > refunded:
+        fields.fail("refunds", "退款之和超过已退金额")
     return AdoptedPayment(
         out_trade_no=fields.text("out_trade_no", 32, OUT_TRADE_NO),
         transaction_id=fields.text("transaction_id", 32, TRANSACTION_ID),
         total=total,
-        success_at=paid_at.timestamp(),
+        success_at=_past(fields, "paid_at", now),
         openid=fields.optional_text("openid", 128, OPENID),
-        refunded=fields.integer("refunded_fen", 0, total, 0),
+        refunded=refunded,
+        refunds=known,
     )
+
+
+def _read_adopted_refund(fields: Fields, now: datetime) -> AdoptedRefund:
+    return AdoptedRefund(
+        refund_no=fields.text("out_refund_no", 64, OUT_REFUND_NO),
+        amount=fields.integer("amount_fen", 1, MOST_FEN),
+        success_at=_past(fields, "finished_at", now),
+    )
+
+
+def _past(fields: Fields, name: str, now: datetime) -> float:
+    at = fields.instant(name)
+    if at is None:
+        fields.fail(name, "必填")
+    if not 0 < at.timestamp() <= now.timestamp():
+        fields.fail(name, "应为过去的时间")
+    return at.timestamp()
 
 
 def read_refund(body: dict[str, Any]) -> RefundRequest:

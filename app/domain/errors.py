@@ -160,6 +160,11 @@ class AmountChanged(Conflict):
     default_message = _l("The amount has changed meanwhile. Please look again.")
 
 
+class AlreadyRunning(Conflict):
+    code = "already_running"
+    default_message = _l("Somebody is at it already. Please look again in a moment.")
+
+
 class Refused(DomainError):
     """The request is understood and not acceptable (HTTP 422)."""
 

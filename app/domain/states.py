@@ -136,6 +136,37 @@ class ShiftStatus(LabelledEnum):
     CLOSED = ("closed", _l("Closed"), "secondary")
 
 
+class BillStatus(LabelledEnum):
+    """What became of the daily bill of a payment service."""
+
+    NOT_READY = ("not_ready", _l("Not ready"), "yellow")
+    FAILED = ("failed", _l("Not usable"), "red")
+    DIFFERS = ("differs", _l("Differences"), "orange")
+    MATCHED = ("matched", _l("Matched"), "green")
+
+
+class DifferenceKind(LabelledEnum):
+    """How a bill and our books differ; "here" is our books, "there" the bill."""
+
+    MISSING_HERE = ("missing_here", _l("Payment that nobody here knows"), "red")
+    MISSING_THERE = ("missing_there", _l("Payment missing in the bill"), "red")
+    AMOUNT_DIFFERS = ("amount_differs", _l("Payment with another amount"), "orange")
+    STATUS_DIFFERS = ("status_differs", _l("Payment received, not booked"), "orange")
+    REFUND_MISSING_HERE = ("refund_missing_here", _l("Refund that nobody here knows"), "red")
+    REFUND_MISSING_THERE = ("refund_missing_there", _l("Refund missing in the bill"), "red")
+    REFUND_AMOUNT_DIFFERS = ("refund_amount_differs", _l("Refund with another amount"), "orange")
+    REFUND_STATUS_DIFFERS = ("refund_status_differs", _l("Refund in another state"), "orange")
+    BILL_UNUSABLE = ("bill_unusable", _l("Bill that cannot be used"), "red")
+
+
+class DifferenceStatus(LabelledEnum):
+    """Resolved was explained by somebody, mended is gone without anybody's doing."""
+
+    OPEN = ("open", _l("Open"), "orange")
+    RESOLVED = ("resolved", _l("Resolved"), "green")
+    MENDED = ("mended", _l("Settled by itself"), "secondary")
+
+
 class CampaignStatus(LabelledEnum):
     DRAFT = ("draft", _l("Draft"), "secondary")
     PUBLISHED = ("published", _l("Published"), "green")
@@ -258,6 +289,15 @@ REFUND_REQUEST: dict[tuple[str, RefundRequestStatus], frozenset[RefundRequestSta
     ("approve", Q.REQUESTED): frozenset({Q.APPROVED}),
     ("refuse", Q.REQUESTED): frozenset({Q.REFUSED}),
     ("withdraw", Q.REQUESTED): frozenset({Q.WITHDRAWN}),
+}
+
+D = DifferenceStatus
+DIFFERENCE: dict[tuple[str, DifferenceStatus], frozenset[DifferenceStatus]] = {
+    ("resolve", D.OPEN): frozenset({D.RESOLVED}),
+    ("mend", D.OPEN): frozenset({D.MENDED}),
+    # Found once more, or with other amounts than those that were explained.
+    ("reopen", D.RESOLVED): frozenset({D.OPEN}),
+    ("reopen", D.MENDED): frozenset({D.OPEN}),
 }
 
 B = BookingState

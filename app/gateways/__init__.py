@@ -9,7 +9,14 @@ from pathlib import Path
 
 from app.gateways.alipay import AlipayGateway
 from app.gateways.alipay_client import AlipayCredentials
-from app.gateways.ports import AlipayChannel, MediaStorage, MiniProgram, PaymentChannel, RoomControl
+from app.gateways.ports import (
+    AlipayChannel,
+    BilledChannel,
+    MediaStorage,
+    MiniProgram,
+    PaymentChannel,
+    RoomControl,
+)
 from app.gateways.storage import LocalMediaStorage
 from app.gateways.ttlock import DoorCredentials, TTLockRoomControl
 from app.gateways.unionpay import UnionPayAddresses, UnionPayChannel, UnionPayCredentials
@@ -24,6 +31,7 @@ __all__ = [
     "UnionPayCredentials",
     "WeChatPayCredentials",
     "alipay",
+    "bill_storage",
     "configure",
     "media_storage",
     "mini_program",
@@ -53,6 +61,8 @@ class GatewaySettings:
     unionpay_front_url: str = ""
     # A sandbox on this machine stands in for UnionPay.
     has_unionpay_sandbox: bool = False
+    # Where daily bills are kept; unlike pictures they are for few eyes. By default beside the pictures.
+    bill_dir: Path | None = None
 
     def __post_init__(self) -> None:
         schemes = ("https://",) if self.is_production else ("https://", "http://")
@@ -105,7 +115,7 @@ def mini_program(credentials: MiniProgramCredentials) -> MiniProgram:
 
 
 @lru_cache(maxsize=16)
-def wechat_pay(credentials: WeChatPayCredentials) -> PaymentChannel:
+def wechat_pay(credentials: WeChatPayCredentials) -> BilledChannel:
     """Return the WeChat Pay gateway of these credentials, one for each process.
 
     Raises GatewayRefused `credentials_invalid` when they cannot be used.
@@ -153,3 +163,9 @@ def room_control(credentials: DoorCredentials) -> RoomControl:
 def media_storage() -> MediaStorage:
     """Return where pictures and videos are kept."""
     return LocalMediaStorage(Path(_settings().media_dir))
+
+
+def bill_storage() -> MediaStorage:
+    """Return where the daily bills of payment services are kept; nothing serves them by an address."""
+    settings = _settings()
+    return LocalMediaStorage(settings.bill_dir or Path(settings.media_dir).parent / "bills")

@@ -10,11 +10,12 @@ from app.gateways import alipay_facts as facts
 from app.gateways.alipay_bills import read_bill
 from app.gateways.alipay_callbacks import read_notice
 from app.gateways.alipay_client import SERVICE, AlipayClient, AlipayCredentials, Reply
+from app.gateways.bill_checks import checked
 from app.gateways.ports import (
-    BillEntry,
     CallbackHeaders,
     CallbackInvalid,
     CloseResult,
+    DailyBill,
     GatewayRefused,
     GatewayUnavailable,
     LoginIdentity,
@@ -197,24 +198,26 @@ class AlipayGateway:
         )
         return LoginIdentity(openid=subject, unionid=None)
 
-    def download_bill(self, bill_on: date) -> list[BillEntry]:
+    def download_bill(self, bill_on: date) -> DailyBill | None:
         """Return the payments and refunds that Alipay settled on a day of China's calendar.
 
-        A day without any has no bill. Raises GatewayRefused for a bill that is not ready or too old, and
-        GatewayUnavailable for one that cannot be read.
+        A day without any has no bill, and neither has one whose bill is not made yet. Raises BillUnusable,
+        GatewayRefused for a bill that is too old, and GatewayUnavailable for one that cannot be had.
         """
         question = {"bill_type": "trade", "bill_date": bill_on.isoformat()}
         reply = self._client.ask(
             lambda sdk: sdk.server_api("alipay.data.dataservice.bill.downloadurl.query", question)
         )
         if reply.code in _NO_BILL:
-            return []
+            return None
         if not reply.is_success:
             raise reply.refusal()
         address = reply.node.get("bill_download_url")
         if not isinstance(address, str) or not address.startswith(("https://", "http://")):
             raise incomprehensible(SERVICE)
-        return understood(SERVICE, lambda: read_bill(self._client.download(address)))
+        content = self._client.download(address)
+        seller_id = self._credentials.seller_id
+        return DailyBill(content, "zip", checked(lambda: read_bill(content, seller_id=seller_id), bill_on))
 
     def _create_trade(self, trade: dict[str, str], buyer: str) -> str:
         who = {"buyer_id" if _USER_ID.fullmatch(buyer) else "buyer_open_id": buyer}

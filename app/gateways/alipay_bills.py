@@ -7,31 +7,49 @@ from collections.abc import Iterator
 from io import BytesIO, StringIO
 from zipfile import BadZipFile, ZipFile
 
-from app.gateways.alipay_facts import fen_of, instant_of, optional, required
-from app.gateways.ports import BillEntry
+from app.gateways.alipay_facts import optional, required
+from app.gateways.bill_checks import MOST_BYTES
+from app.gateways.ports import BillEntry, BillUnusable
 from app.gateways.unreadable import FactsMalformed
+from app.gateways.written import fen_of, instant_of
 
-MAX_TEXT_BYTES = 256 * 1024 * 1024
 # The names inside the archive are GBK without saying so; the first line tells the tables apart as well.
 _DETAILS = "#支付宝业务明细查询"
 _REFUND = "退款"
+_ACCOUNT = "#账号：["
+# Without its last lines a table is cut off.
+_END = "列表结束"
 
 
-def read_bill(archive: bytes) -> list[BillEntry]:
-    """Return the entries of a bill in its own order; raises FactsMalformed for anything that is no bill."""
-    text = _details(archive)
-    lines = (line for line in StringIO(text, newline="") if not line.startswith("#"))
+def read_bill(archive: bytes, *, seller_id: str) -> list[BillEntry]:
+    """Return the entries of a bill in its own order.
+
+    Raises FactsMalformed for anything that is no bill, BillUnusable for the bill of another merchant.
+    """
+    lines: list[str] = []
+    remarks: list[str] = []
+    for line in StringIO(_details(archive), newline=""):
+        (remarks if line.startswith("#") else lines).append(line)
+    _check_remarks(remarks, seller_id)
     try:
-        return [_entry(row) for row in _rows(lines)]
+        return [_entry(row) for row in _rows(iter(lines))]
     except csv.Error:
         raise FactsMalformed("bill") from None
+
+
+def _check_remarks(remarks: list[str], seller_id: str) -> None:
+    if not any(_END in remark for remark in remarks):
+        raise FactsMalformed("bill")
+    # The account is the merchant's number with four digits more.
+    if not any(remark.startswith(f"{_ACCOUNT}{seller_id}") for remark in remarks):
+        raise BillUnusable("other_merchant")
 
 
 def _details(archive: bytes) -> str:
     try:
         with ZipFile(BytesIO(archive)) as opened:
             files = opened.infolist()
-            if sum(file.file_size for file in files) > MAX_TEXT_BYTES:
+            if sum(file.file_size for file in files) > MOST_BYTES:
                 raise FactsMalformed("bill")
             texts = [opened.read(file).decode("gb18030") for file in files]
     # Damaged, encrypted and unknown archives each have an error of their own.

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, timezone
-from decimal import Decimal
+from datetime import datetime
 from typing import Any
 
 from app.gateways.ports import PaymentFacts, PaymentFactStatus, RefundFacts
 from app.gateways.unreadable import FactsMalformed
+from app.gateways.written import CHINA as CHINA
+from app.gateways.written import fen_of as fen_of
+from app.gateways.written import instant_of as instant_of
 
-# Every time that Alipay writes is China's, without saying so.
-CHINA = timezone(timedelta(hours=8))
 CURRENCY = "CNY"
 _IDENTIFIER = re.compile(r"[0-9A-Za-z_@.|*-]{1,128}", re.ASCII)
-_YUAN = re.compile(r"(0|[1-9]\d{0,8})(\.\d{1,2})?", re.ASCII)
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d{1,6})?", re.ASCII)
 # TRADE_FINISHED is paid, and too old to be refunded.
 _TRADE_STATUSES: dict[str, PaymentFactStatus] = {
     "WAIT_BUYER_PAY": "pending",
@@ -29,23 +27,6 @@ _TRADE_STATUSES: dict[str, PaymentFactStatus] = {
 def yuan_of(amount_fen: int) -> str:
     """Write fen as Alipay wants them: 12800 -> ``128.00``."""
     return f"{amount_fen // 100}.{amount_fen % 100:02d}"
-
-
-def fen_of(yuan: object) -> int:
-    """Read yuan with at most two decimals, exactly; raises FactsMalformed for anything else."""
-    if not isinstance(yuan, str) or not _YUAN.fullmatch(yuan):
-        raise FactsMalformed("amount")
-    return int(Decimal(yuan) * 100)
-
-
-def instant_of(text: object) -> datetime:
-    """Read a time of China's clock as an instant; raises FactsMalformed."""
-    if not isinstance(text, str) or not _INSTANT.fullmatch(text):
-        raise FactsMalformed("time")
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=CHINA).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise FactsMalformed("time") from None
 
 
 def trade_facts(trade: Mapping[str, Any], *, merchant_no: str | None, app_id: str | None) -> PaymentFacts:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Literal, Protocol
 
+from app.domain.reconciliation import BillEntry as BillEntry
+
 PaymentKind = Literal["jsapi", "native", "page"]
 PaymentFactStatus = Literal["pending", "succeeded", "failed", "closed", "absent"]
 RefundFactStatus = Literal["processing", "succeeded", "abnormal", "closed", "absent"]
@@ -48,6 +50,22 @@ class CallbackInvalid(GatewayError):
     """A callback that must be answered with a refusal: forged, replayed, altered or malformed.
 
     `reason` is a stable snake_case word for logs and tests; nothing of the callback is repeated in it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class BillNotReady(GatewayError):
+    """The service has not made the bill of this day yet: ask again later."""
+
+
+class BillUnusable(GatewayError):
+    """A bill that came and must not be used: `reason` is a stable snake_case word.
+
+    hash_mismatch, malformed (not what a bill looks like, or cut off), sums_mismatch, repeated_row,
+    other_merchant, other_day.
     """
 
     def __init__(self, reason: str) -> None:
@@ -241,27 +259,27 @@ class PaymentChannel(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class BillEntry:
-    """One line of a service's daily bill; amounts are positive, a fee that came back is negative."""
+class DailyBill:
+    """The bill of a day: the file that was read (`csv` or `zip`), and what it says in its own order."""
 
-    kind: Literal["payment", "refund"]
-    payment_no: str
-    refund_no: str | None
-    transaction_no: str
-    amount_fen: int
-    fee_fen: int
-    settled_at: datetime
+    content: bytes = field(repr=False)
+    suffix: Literal["csv", "zip"]
+    entries: tuple[BillEntry, ...]
 
 
 class Bills(Protocol):
     """A service that tells what it settled on a day."""
 
-    def download_bill(self, bill_on: date) -> list[BillEntry]:
-        """Return the entries of a past day of China's calendar; none for a day without any.
+    def download_bill(self, bill_on: date) -> DailyBill | None:
+        """Return the bill of a past day of China's calendar; None when the service has none of that day.
 
-        Raises GatewayRefused for a bill that is not ready or too old, GatewayUnavailable for one that cannot
-        be had or read.
+        Some services say so as well of a bill that is not made yet. Raises BillNotReady, BillUnusable,
+        GatewayRefused for a bill that is too old, GatewayUnavailable for one that cannot be had.
         """
+
+
+class BilledChannel(PaymentChannel, Bills, Protocol):
+    """A payment service that sends bills."""
 
 
 class Logins(Protocol):
@@ -271,7 +289,7 @@ class Logins(Protocol):
         """Turn a one-use code into an identity; may raise GatewayUnavailable or GatewayRefused."""
 
 
-class AlipayChannel(PaymentChannel, Logins, Bills, Protocol):
+class AlipayChannel(BilledChannel, Logins, Protocol):
     """Alipay is all of these at once."""
 
 

@@ -17,14 +17,24 @@ MOST_PAYMENTS = 1000
 
 
 @dataclass(frozen=True, slots=True)
+class PaidRefund:
+    """A refund as the example data tell it."""
+
+    refund_no: str
+    amount_fen: int
+    finished_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class PaidPayment:
-    """A payment as the example data tell it; *refunded_fen* of it went back already."""
+    """A payment as the example data tell it; *refunded_fen* of it went back already, by *refunds*."""
 
     payment_no: str
     transaction_no: str
     amount_fen: int
     refunded_fen: int
     paid_at: datetime
+    refunds: tuple[PaidRefund, ...] = ()
 
 
 def adopt_payments(sandbox_url: str, payments: Sequence[PaidPayment]) -> int:
@@ -54,10 +64,20 @@ def _post(session: requests.Session, sandbox_url: str, payments: Sequence[PaidPa
 
 
 def _entry(payment: PaidPayment) -> dict[str, object]:
-    return {
+    entry: dict[str, object] = {
         "out_trade_no": payment.payment_no,
         "transaction_id": payment.transaction_no,
         "total_fen": payment.amount_fen,
         "refunded_fen": payment.refunded_fen,
         "paid_at": payment.paid_at.isoformat(),
     }
+    if payment.refunds:
+        entry["refunds"] = [
+            {
+                "out_refund_no": refund.refund_no,
+                "amount_fen": refund.amount_fen,
+                "finished_at": refund.finished_at.isoformat(),
+            }
+            for refund in payment.refunds
+        ]
+    return entry

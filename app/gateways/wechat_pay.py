@@ -1,4 +1,4 @@
-"""WeChat Pay API v3 through wechatpayv3 in public-key mode: prepay, query, close, refund, callbacks."""
+"""WeChat Pay API v3 through wechatpayv3 in public-key mode: payments, refunds, callbacks and bills."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import date, datetime, timedelta, timezone
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -20,11 +20,14 @@ from wechatpayv3 import WeChatPay, WeChatPayType
 
 from app.domain.clock import utc_now
 from app.gateways import wechat_pay_facts as facts
+from app.gateways.bill_checks import checked
 from app.gateways.network import as_unavailable
 from app.gateways.ports import (
+    BillNotReady,
     CallbackHeaders,
     CallbackInvalid,
     CloseResult,
+    DailyBill,
     GatewayRefused,
     GatewayUnavailable,
     PaymentCallback,
@@ -35,6 +38,7 @@ from app.gateways.ports import (
     RefundRequest,
 )
 from app.gateways.unreadable import incomprehensible, trusted, understood
+from app.gateways.wechat_pay_bills import path_of_bill, read_bill, unpacked
 from app.gateways.wechat_pay_callbacks import check_before_opening
 
 _T = TypeVar("_T")
@@ -52,6 +56,8 @@ _RETRYABLE = {"FREQUENCY_LIMITED", "RATELIMIT_EXCEEDED", "NOT_ENOUGH", "SYSTEM_E
 _REFUSED_WITH_500 = {"OPENID_MISMATCH"}
 _MAX_DESCRIPTION = 127
 _MAX_REASON = 80
+_NO_BILL = {"NO_STATEMENT_EXIST"}
+_BILL_LATER = {"STATEMENT_CREATING"}
 _PAYMENT_EVENTS = {"TRANSACTION.SUCCESS"}
 _REFUND_EVENTS = {"REFUND.SUCCESS", "REFUND.ABNORMAL", "REFUND.CLOSED"}
 
@@ -75,6 +81,7 @@ class WeChatPayChannel:
     def __init__(self, credentials: WeChatPayCredentials, *, base_url: str, timeout_seconds: float) -> None:
         """Raise GatewayRefused `credentials_invalid` when a key cannot be used; no connection is made."""
         self._credentials = credentials
+        self._base_url = base_url.rstrip("/")
         self._sdk = _make_sdk(credentials, base_url, timeout_seconds)
 
     def create_payment(self, request: PaymentRequest) -> dict[str, str]:
@@ -151,6 +158,34 @@ class WeChatPayChannel:
                 facts.callback_id(opened), opened["event_type"], facts.refund_notice_facts(opened["resource"])
             )
         )
+
+    def download_bill(self, bill_on: date) -> DailyBill | None:
+        """Return the bill of all trades of a day of China's calendar; None for a day without any.
+
+        Raises BillNotReady before about ten the next morning, BillUnusable, GatewayRefused for a bill that
+        is too old, and GatewayUnavailable for one that cannot be had.
+        """
+        reply = self._call(lambda: self._sdk.trade_bill(bill_on.isoformat(), "ALL", "GZIP"))
+        if reply.code in _NO_BILL:
+            return None
+        if reply.code in _BILL_LATER:
+            raise BillNotReady(str(reply.code))
+        answer = self._require(reply)
+        if answer.get("hash_type") != "SHA1":
+            raise incomprehensible(_SERVICE)
+        address = understood(_SERVICE, lambda: path_of_bill(_text(answer, "download_url"), self._base_url))
+        content = unpacked(self._download(address), sha1=_text(answer, "hash_value"))
+        mchid = self._credentials.mchid
+        return DailyBill(content, "csv", checked(lambda: read_bill(content, mchid=mchid), bill_on))
+
+    def _download(self, path: str) -> bytes:
+        try:
+            status, content = self._sdk.download_bill(path)
+        except Exception as error:
+            raise as_unavailable(error, _SERVICE) from None
+        if status != 200:
+            raise _Reply.read(status, content).refusal()
+        return content if isinstance(content, bytes) else content.encode()
 
     def _open(self, headers: CallbackHeaders, body: bytes, now: datetime, events: set[str]) -> dict[str, Any]:
         signed = check_before_opening(headers, body, now, serial=self._credentials.public_key_id)

@@ -37,15 +37,15 @@ def payment_facts(transaction: Mapping[str, Any]) -> PaymentFacts:
     is_paid = status == "succeeded"
     amount = _object(transaction, "amount", is_required=is_paid)
     return PaymentFacts(
-        payment_no=_required(transaction, "out_trade_no"),
+        payment_no=identifier_of(transaction, "out_trade_no"),
         status=status,
         amount_fen=_fen(amount, "total", is_required=is_paid),
         currency=_identifier(amount, "currency", is_required=is_paid),
         transaction_no=_identifier(transaction, "transaction_id", is_required=is_paid),
         paid_at=_instant(transaction, "success_time", is_required=is_paid),
         payer_openid=_identifier(_object(transaction, "payer", is_required=False), "openid"),
-        merchant_no=_required(transaction, "mchid"),
-        app_id=_required(transaction, "appid"),
+        merchant_no=identifier_of(transaction, "mchid"),
+        app_id=identifier_of(transaction, "appid"),
     )
 
 
@@ -56,7 +56,7 @@ def refund_facts(refund: Mapping[str, Any]) -> RefundFacts:
 
 def refund_notice_facts(refund: Mapping[str, Any]) -> RefundFacts:
     """Read a refund as it comes in a callback, which names its merchant; raises FactsMalformed."""
-    _required(refund, "mchid")
+    identifier_of(refund, "mchid")
     return _refund_facts(refund, "refund_status")
 
 
@@ -65,9 +65,9 @@ def _refund_facts(refund: Mapping[str, Any], status_key: str) -> RefundFacts:
     if status is None:
         raise FactsMalformed(status_key)
     return RefundFacts(
-        refund_no=_required(refund, "out_refund_no"),
+        refund_no=identifier_of(refund, "out_refund_no"),
         status=status,
-        provider_refund_no=_required(refund, "refund_id"),
+        provider_refund_no=identifier_of(refund, "refund_id"),
         amount_fen=_fen(_object(refund, "amount", is_required=True), "refund", is_required=True),
         finished_at=_instant(refund, "success_time", is_required=status == "succeeded"),
         payment_no=_identifier(refund, "out_trade_no"),
@@ -77,7 +77,7 @@ def _refund_facts(refund: Mapping[str, Any], status_key: str) -> RefundFacts:
 
 def callback_id(envelope: Mapping[str, Any]) -> str:
     """Return the number that every repetition of a callback shares; raises FactsMalformed."""
-    return _required(envelope, "id")
+    return identifier_of(envelope, "id")
 
 
 def _object(source: Mapping[str, Any], key: str, *, is_required: bool) -> Mapping[str, Any]:
@@ -89,7 +89,8 @@ def _object(source: Mapping[str, Any], key: str, *, is_required: bool) -> Mappin
     return {}
 
 
-def _required(source: Mapping[str, Any], key: str) -> str:
+def identifier_of(source: Mapping[str, Any], key: str) -> str:
+    """Return an identifier that must be there; raises FactsMalformed."""
     value = source.get(key)
     if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value):
         raise FactsMalformed(key)
@@ -100,7 +101,7 @@ def _identifier(source: Mapping[str, Any], key: str, *, is_required: bool = Fals
     # The service sends an empty text where it has nothing to say.
     if source.get(key) in (None, "") and not is_required:
         return None
-    return _required(source, key)
+    return identifier_of(source, key)
 
 
 def _fen(source: Mapping[str, Any], key: str, *, is_required: bool) -> int | None:

@@ -8,8 +8,8 @@ from zipfile import ZIP_DEFLATED, ZipFile
 
 import pytest
 
-from app.gateways.alipay_bills import read_bill
-from app.gateways.ports import BillEntry
+from app.gateways import alipay_bills
+from app.gateways.ports import BillEntry, BillUnusable
 from app.gateways.unreadable import FactsMalformed
 
 TRADE_NO = "2026031422001400000000000001"
@@ -18,9 +18,14 @@ HEADER = (
     "订单金额（元）,商家实收（元）,支付宝红包（元）,集分宝（元）,支付宝优惠（元）,商家优惠（元）,券核销金额（元）,"
     "券名称,商家红包消费金额（元）,卡消费金额（元）,退款批次号/请求号,服务费（元）,分润（元）,备注"
 )
+SELLER = "2088000000000001"
 FRAME = "#支付宝业务明细查询\r\n#账号：[20880000000000010156]\r\n#---业务明细列表---\r\n"
 FOOT = "#---业务明细列表结束---\r\n#交易合计：1笔\r\n#导出时间：[2026年03月15日 09:00:00]\r\n"
 SUMMARY = "#支付宝业务汇总查询\r\n门店编号,门店名称\r\n\t,\t\r\n"
+
+
+def read_bill(content: bytes) -> list[BillEntry]:
+    return alipay_bills.read_bill(content, seller_id=SELLER)
 
 
 def row(
@@ -91,6 +96,8 @@ def test_columns_are_found_by_their_names() -> None:
         pytest.param(archive(row(fee="--1.00")), id="odd fee"),
         pytest.param(archive(row(subject='"open')), id="open quote"),
         pytest.param(archive(row(), header="a,b,c"), id="other columns"),
+        pytest.param(archive(row(amount="1.005")), id="part of a fen"),
+        pytest.param(zipped({"a.csv": (FRAME + HEADER + "\r\n" + row()).encode("gbk")}), id="without an end"),
     ],
 )
 def test_anything_else_is_no_bill(content: bytes) -> None:
@@ -99,7 +106,20 @@ def test_anything_else_is_no_bill(content: bytes) -> None:
 
 
 def test_an_archive_that_unfolds_without_end_is_no_bill(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.gateways.alipay_bills.MAX_TEXT_BYTES", 1000)
+    monkeypatch.setattr("app.gateways.alipay_bills.MOST_BYTES", 1000)
 
     with pytest.raises(FactsMalformed):
         read_bill(zipped({"a.csv": (FRAME + HEADER + "\r\n" + "#" * 1000).encode("gbk")}))
+
+
+def test_the_bill_of_another_merchant_is_refused() -> None:
+    with pytest.raises(BillUnusable, match="other_merchant"):
+        alipay_bills.read_bill(archive(row()), seller_id="2088000000000002")
+
+
+def test_thousands_of_rows_and_texts_like_formulas() -> None:
+    rows = [
+        row(subject='"=1+1,""x"""').replace("P20260314000001", f"P{number:014d}") for number in range(5000)
+    ]
+
+    assert len(read_bill(archive(*rows))) == 5000

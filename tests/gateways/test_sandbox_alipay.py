@@ -360,13 +360,15 @@ def test_a_bill_holds_the_payments_and_refunds_of_its_day(
     # The two may lie on either side of midnight.
     days = sorted({at.astimezone(CHINA).date() for at in (trade.paid_at, refund.finished_at)})
 
-    bill = [entry for day in days for entry in gateway.download_bill(day)]
+    bill = [
+        entry for day in days for found in [gateway.download_bill(day)] if found for entry in found.entries
+    ]
 
     number = trade.transaction_no or ""
     assert bill == [
         BillEntry("payment", paid.payment_no, None, number, 12805, 77, trade.paid_at),
         BillEntry("refund", paid.payment_no, request.refund_no, number, 6400, -38, refund.finished_at),
     ]
-    assert gateway.download_bill(days[0] - timedelta(days=1)) == []
+    assert gateway.download_bill(days[0] - timedelta(days=1)) is None
     with pytest.raises(GatewayRefused, match="invalid-parameter"):
         gateway.download_bill(days[-1] + timedelta(days=2))

@@ -6,12 +6,12 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import or_, select
 
 from app.domain.states import OrderStatus, PaymentChannel, PaymentStatus, RefundStatus
 from app.gateways import sandbox_control
 from app.gateways.ports import GatewayUnavailable
-from app.gateways.sandbox_control import PaidPayment
+from app.gateways.sandbox_control import PaidPayment, PaidRefund
 from app.models import Order, Payment, Refund
 from app.services.unit_of_work import session, transactional
 
@@ -47,22 +47,33 @@ def adopt_payments(sandbox_url: str, *, now: datetime) -> int:
 # A unit of work of its own, so that nothing is open in the database during the call.
 @transactional
 def _load_payments(now: datetime) -> list[PaidPayment]:
-    refunded = func.coalesce(func.sum(Refund.amount_fen), 0)
-    is_done = and_(Refund.payment_id == Payment.id, Refund.status == RefundStatus.SUCCEEDED)
-    columns: tuple[Any, ...] = (
-        Payment.payment_no,
-        Payment.transaction_no,
-        Payment.amount_fen,
-        refunded,
-        Payment.paid_at,
-    )
     rows = session().execute(
-        select(*columns)
+        select(Payment.id, Payment.payment_no, Payment.transaction_no, Payment.amount_fen, Payment.paid_at)
         .join(Order, Order.id == Payment.order_id)
-        .outerjoin(Refund, is_done)
         .where(Payment.status == PaymentStatus.SUCCEEDED, Payment.channel.in_(COLLECTED_BY_WECHAT))
         .where(or_(Payment.paid_at >= now - RECENT, Order.status.in_(REFUNDABLE)))
-        .group_by(Payment.id)
         .order_by(Payment.id)
     )
-    return [PaidPayment(*row) for row in rows]
+    refunds = _load_refunds()
+    return [_paid(row, refunds.get(row.id, ())) for row in rows]
+
+
+def _load_refunds() -> dict[int, tuple[PaidRefund, ...]]:
+    """Return the finished refunds of each payment."""
+    columns: tuple[Any, ...] = (
+        *(Refund.payment_id, Refund.refund_no, Refund.amount_fen),
+        *(Refund.finished_at, Refund.created_at),
+    )
+    rows = session().execute(
+        select(*columns).where(Refund.status == RefundStatus.SUCCEEDED).order_by(Refund.id)
+    )
+    found: dict[int, tuple[PaidRefund, ...]] = {}
+    for payment_id, refund_no, amount_fen, finished_at, created_at in rows:
+        refund = PaidRefund(refund_no, amount_fen, finished_at or created_at)
+        found[payment_id] = (*found.get(payment_id, ()), refund)
+    return found
+
+
+def _paid(row: Any, refunds: tuple[PaidRefund, ...]) -> PaidPayment:
+    refunded_fen = sum(refund.amount_fen for refund in refunds)
+    return PaidPayment(row.payment_no, row.transaction_no, row.amount_fen, refunded_fen, row.paid_at, refunds)
