@@ -73,6 +73,7 @@ def _init_gateways(app: Flask) -> None:
             has_unionpay_sandbox=app.config["HAS_UNIONPAY_SANDBOX"],
             timeout_seconds=app.config["GATEWAY_TIMEOUT_SECONDS"],
             media_dir=Path(app.config["INSTANCE_DIR"]) / "media",
+            bill_dir=Path(app.config["INSTANCE_DIR"]) / "bills",
             is_production=app.config["QUEFANG_MODE"] == "production",
             door_url=app.config["DOOR_URL"],
         ),

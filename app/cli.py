@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import click
@@ -16,7 +17,7 @@ from app.domain.actor import ALL_STORES, SYSTEM
 from app.domain.clock import utc_now
 from app.domain.errors import DomainError
 from app.extensions import use_scope
-from app.services import channels, notification_delivery, notifications, roles
+from app.services import bills, channels, notification_delivery, notifications, reconciliation, roles
 
 CREDENTIALS = click.Path(exists=True, dir_okay=False, path_type=Path)
 SECRET_BYTES = 48
@@ -29,7 +30,8 @@ notifications_group = AppGroup("notifications", help="The outbox of messages.")
 
 def register_commands(app: Flask) -> None:
     """Add the product's `flask …` commands."""
-    for command in (set_up, print_secrets, channels_group, sandbox_group, demo_group, notifications_group):
+    groups = (channels_group, sandbox_group, demo_group, notifications_group)
+    for command in (set_up, print_secrets, reconcile, *groups):
         app.cli.add_command(command)
 
 
@@ -127,3 +129,16 @@ def resend(notification_id: int) -> None:
     with _as_operator():
         notification_delivery.resend_notification(notification_id, actor=SYSTEM, now=utc_now())
     click.echo("Queued.")
+
+
+@click.command("reconcile")
+@click.option("--on", "on", type=click.DateTime(["%Y-%m-%d"]), required=True, help="The day, in China.")
+@click.option("--service", "services", multiple=True, help="Only this one; by default all that send bills.")
+@with_appcontext
+def reconcile(on: datetime, services: tuple[str, ...]) -> None:
+    """Fetch the bills of a past day and compare them with our books; safe to repeat."""
+    with _as_operator():
+        for service in services or channels.bill_services():
+            bill_id = reconciliation.reconcile_day(service, on.date(), actor=SYSTEM, now=utc_now())
+            bill = bills.get_bill(bill_id, actor=SYSTEM)
+            click.echo(f"{service} {on:%Y-%m-%d}: {bill['status'].value} {bill['problem']}".rstrip())

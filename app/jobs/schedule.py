@@ -40,6 +40,7 @@ JOBS = (
     PeriodicJob("expire_unpaid_group_orders", "app.services.teams.expire_unpaid", 60),
     PeriodicJob("fail_overdue_teams", "app.services.teams.fail_overdue_teams", 60),
     PeriodicJob("expire_vouchers", "app.services.teams.expire_vouchers", 60),
+    PeriodicJob("reconcile_bills", "app.services.reconciliation.reconcile_due_days", 600),
     PeriodicJob("forget_idempotency_keys", "app.services.idempotency.forget_old_keys", 3600),
 )
 

@@ -1,5 +1,6 @@
 """Tables, constraints and relationships; no decisions."""
 
+from app.models.bills import Bill, BillDifference, BillService, BillSum
 from app.models.bookings import Booking
 from app.models.calendar_days import CalendarDay, CalendarKind
 from app.models.campaigns import Campaign, CampaignBuyer, CampaignEvent, Team
@@ -28,6 +29,10 @@ from app.models.vouchers import Redemption, RedemptionAttempt, Voucher
 
 __all__ = [
     "AuditEntry",
+    "Bill",
+    "BillDifference",
+    "BillService",
+    "BillSum",
     "Booking",
     "BookingPolicy",
     "BookingSession",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import (
     Boolean,
     CheckConstraint,
     ColumnElement,
+    Date,
     ForeignKey,
     Index,
     Integer,
@@ -59,6 +60,8 @@ class Payment(ByOrder, Base):
             postgresql_where=text("status = 'pending'"),
         ),
         Index("ix_payments_status_next_query", "status", "next_query_at"),
+        Index("ix_payments_paid_at", "paid_at"),
+        Index("ix_payments_billed_on", "billed_on"),
     )
 
     payment_no: Mapped[str] = mapped_column(String(32), unique=True)
@@ -78,6 +81,8 @@ class Payment(ByOrder, Base):
     # When the job asks the service next about a silent payment.
     next_query_at: Mapped[MaybeInstant]
     query_count: Mapped[int] = mapped_column(Integer, default=0)
+    # The day of the service's bill that lists it, which is not always the day of `paid_at`.
+    billed_on: Mapped[date | None] = mapped_column(Date)
 
     def __str__(self) -> str:
         return self.payment_no
@@ -90,6 +95,8 @@ class Refund(ByOrder, Base):
     __table_args__ = (
         CheckConstraint("amount_fen > 0", name="amount_range"),
         Index("ix_refunds_status_next_try", "status", "next_try_at"),
+        Index("ix_refunds_finished_at", "finished_at"),
+        Index("ix_refunds_billed_on", "billed_on"),
     )
 
     refund_no: Mapped[str] = mapped_column(String(32), unique=True)
@@ -109,6 +116,7 @@ class Refund(ByOrder, Base):
     next_try_at: Mapped[MaybeInstant]
     try_count: Mapped[int] = mapped_column(Integer, default=0)
     last_error: Mapped[str] = mapped_column(String(200), default="")
+    billed_on: Mapped[date | None] = mapped_column(Date)
 
     def __str__(self) -> str:
         return self.refund_no

@@ -117,7 +117,7 @@ def wechat_app_id() -> str:
     return str(_row(WECHAT).settings["app_id"])
 
 
-def wechat_pay() -> ports.PaymentChannel:
+def wechat_pay() -> ports.BilledChannel:
     """Return WeChat Pay; raises Unavailable when it is not set up, switched off or its keys are unusable."""
     try:
         return gateways.wechat_pay(WeChatPayCredentials(**_credentials(WECHAT_PAY)))
@@ -178,6 +178,12 @@ _ROUTES: dict[PaymentChannel, _Route] = {
     PaymentChannel.UNIONPAY: _Route("unionpay", "page"),
 }
 
+# Those that send daily bills.
+_BILLED: dict[str, Callable[[], ports.Bills]] = {
+    "wechat": lambda: wechat_pay(),  # noqa: PLW0108
+    "alipay": lambda: alipay(),  # noqa: PLW0108
+}
+
 
 def find_channel(name: str) -> PaymentChannel:
     """Return the way of paying through an online service; raises InvalidField for one that is not offered."""
@@ -235,6 +241,23 @@ def callback_channel(name: str) -> ports.PaymentChannel:
     if service is None or (service.credentials in OPTIONAL and _find(service.credentials) is None):
         raise NotFound()
     return _SERVICES[name].open()
+
+
+def bill_services() -> list[str]:
+    """Return the services that are set up and send bills, by their names in the addresses of callbacks."""
+    return [name for name in _BILLED if is_set_up(_SERVICES[name].credentials)]
+
+
+def bills_of(name: str) -> ports.Bills:
+    """Return the service that sends bills under this name; raises NotFound, and Unavailable as they do."""
+    if name not in _BILLED:
+        raise NotFound()
+    return _BILLED[name]()
+
+
+def channels_through(name: str) -> list[PaymentChannel]:
+    """Return the ways of paying that a service stands behind."""
+    return [channel for channel, route in _ROUTES.items() if route.service == name]
 
 
 def payment_identity(channel: PaymentChannel) -> PaymentIdentity:

@@ -39,7 +39,8 @@ from app.services.unit_of_work import change_rows, session, transactional
 
 log = logging.getLogger(__name__)
 
-OPEN = (RefundStatus.CREATED, RefundStatus.PROCESSING, RefundStatus.ABNORMAL)
+SENDABLE = (RefundStatus.CREATED, RefundStatus.PROCESSING)
+OPEN = (*SENDABLE, RefundStatus.ABNORMAL)
 # Seconds until the next try or question, the last step repeated.
 TRY_AFTER_SECONDS = (5, 15, 60, 300, 900)
 # What came in over the counter is handed out there: a task for somebody instead of a request to a service.
@@ -152,7 +153,23 @@ def send_refund(refund_id: int, *, now: datetime) -> None:
         apply_facts(facts, now=now)
 
 
-def _request(refund_id: int) -> tuple[Refund, Any, RefundRequest] | None:
+def settle_by_query(refund_id: int, *, now: datetime) -> None:
+    """Ask the service about a refund that is open here in whatever way, and apply its answer.
+
+    Raises GatewayUnavailable, GatewayRefused, Unavailable, CallbackRefused.
+    """
+    request = _request(refund_id, OPEN)
+    if request is None:
+        return
+    _, channel, wanted = request
+    facts = channels.payment_channel(channel).query_refund(wanted)
+    if facts.status != "absent":
+        apply_facts(facts, now=now)
+
+
+def _request(
+    refund_id: int, statuses: tuple[RefundStatus, ...] = SENDABLE
+) -> tuple[Refund, Any, RefundRequest] | None:
     row = (
         session()
         .execute(
@@ -163,7 +180,7 @@ def _request(refund_id: int) -> tuple[Refund, Any, RefundRequest] | None:
         )
         .one_or_none()
     )
-    if row is None or row.Refund.status not in (RefundStatus.CREATED, RefundStatus.PROCESSING):
+    if row is None or row.Refund.status not in statuses:
         return None
     refund, payment = row.Refund, row.Payment
     if refund.route == COUNTER_ROUTE:
@@ -401,7 +418,7 @@ def settle_refunds(*, now: datetime, limit: int = 100) -> int:
     """Send refunds that still wait and ask after those under way; returns how many were looked at."""
     due = session().scalars(
         select(Refund.id)
-        .where(Refund.status.in_((RefundStatus.CREATED, RefundStatus.PROCESSING)), Refund.next_try_at <= now)
+        .where(Refund.status.in_(SENDABLE), Refund.next_try_at <= now)
         .order_by(Refund.next_try_at)
         .limit(limit)
     )

@@ -14,13 +14,16 @@ from app.domain.overtime import minutes_over
 from app.domain.slots import local_date, local_day
 from app.domain.states import (
     BookingState,
+    DifferenceStatus,
     NotificationStatus,
     OrderKind,
     OrderStatus,
+    RefundRequestStatus,
     RefundStatus,
     ShippingStatus,
 )
 from app.models import (
+    BillDifference,
     Booking,
     Campaign,
     Notification,
@@ -29,6 +32,7 @@ from app.models import (
     Payment,
     Redemption,
     Refund,
+    RefundRequest,
     Room,
     RoomBlock,
     ShippingReport,
@@ -78,9 +82,10 @@ def _in_scope(model: Any, actor: Actor) -> ColumnElement[bool]:
 
 
 def list_work(*, actor: Actor, now: datetime) -> dict[str, int]:
-    """Return how much waits: `to_confirm` bookings, `stuck_refunds`, `failed_messages`, `failed_reports`.
+    """Return how much waits, by kind.
 
-    Reports are those to WeChat, which holds the money of a payment until it has one.
+    `to_confirm` bookings, `refund_requests` to review, `stuck_refunds`, `bill_differences` to explain,
+    `failed_messages`, and `failed_reports` to WeChat, which holds the money of a payment until it has one.
     """
     orders = _in_scope(Order, actor)
     to_confirm = select(func.count(Order.id)).where(
@@ -91,6 +96,12 @@ def list_work(*, actor: Actor, now: datetime) -> dict[str, int]:
         .join(Order, Order.id == Refund.order_id)
         .where(Refund.status == RefundStatus.ABNORMAL, orders)
     )
+    requests = select(func.count(RefundRequest.id)).where(
+        RefundRequest.status == RefundRequestStatus.REQUESTED, _in_scope(RefundRequest, actor)
+    )
+    differences = select(func.count(BillDifference.id)).where(
+        BillDifference.status == DifferenceStatus.OPEN, _in_scope(BillDifference, actor)
+    )
     dead = select(func.count(Notification.id)).where(
         Notification.status == NotificationStatus.DEAD, _in_scope(Notification, actor)
     )
@@ -99,9 +110,16 @@ def list_work(*, actor: Actor, now: datetime) -> dict[str, int]:
         .join(Order, Order.id == ShippingReport.order_id)
         .where(ShippingReport.status == ShippingStatus.DEAD, orders)
     )
-    parts = [query.scalar_subquery() for query in (to_confirm, stuck, dead, unreported)]
-    row = session().execute(select(*parts)).one()
-    return dict(zip(("to_confirm", "stuck_refunds", "failed_messages", "failed_reports"), row, strict=True))
+    counts = {
+        "to_confirm": to_confirm,
+        "refund_requests": requests,
+        "stuck_refunds": stuck,
+        "bill_differences": differences,
+        "failed_messages": dead,
+        "failed_reports": unreported,
+    }
+    row = session().execute(select(*(query.scalar_subquery() for query in counts.values()))).one()
+    return dict(zip(counts, row, strict=True))
 
 
 def list_tasks(*, actor: Actor, now: datetime) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from app.services import channels, queue
 from tests import factories, servers
 from tests.services.alipay_till import alipay_live, alipay_merchant, alipay_sandbox, till  # noqa: F401
 from tests.services.counter import PayService, register_service
+from tests.services.ledger import ledger, owner  # noqa: F401
 from tests.services.shop import Shop
 
 
