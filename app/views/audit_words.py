@@ -30,6 +30,8 @@ ACTIONS: dict[str, Any] = {
     "customer.segment": _l("Segment changed"),
     "customer.unblacklist": _l("Taken off the blacklist"),
     "adjust": _l("Price adjusted"),
+    "bill_run": _l("Reconciled"),
+    "resolve": _l("Resolved"),
 }
 ENTITIES: dict[str, Any] = {
     "channel": _l("Payment channel"),

@@ -14,6 +14,7 @@ from werkzeug.wrappers import Response
 from app.domain.actor import ALL_STORES, NO_STORES, StoreScope
 from app.extensions import Application, db, set_scope, set_writing
 from app.views import (
+    bills,
     campaigns,
     counter_refunds,
     home,
@@ -90,6 +91,9 @@ MENU: list[tuple[str, Any, str, list[Entry]]] = [
             ),
             (payments.RefundView, "refunds", _l("Refunds"), "arrow-back-up"),
             (payments.ShippingReportView, "shipping_reports", _l("Reports to WeChat"), "send"),
+            (orders.RefundView, "refunds", _l("Refunds"), "arrow-back-up"),
+            (bills.BillView, "bills", _l("Daily bills"), "checklist"),
+            (bills.BillDifferenceView, "bill_differences", _l("Differences to bills"), "alert-triangle"),
         ],
     ),
     (
@@ -152,6 +156,7 @@ def register_back_office(app: Application) -> None:
         _add_views(appbuilder)
         install_kit(app, appbuilder)
     app.jinja_env.globals["may"] = appbuilder.sm.has_access
+    app.jinja_env.globals["bill_run_form"] = bills.run_form
     app.jinja_env.globals["new_nonce"] = lambda: secrets.token_urlsafe(12)
     app.register_blueprint(media.blueprint)
     register_headers(app)

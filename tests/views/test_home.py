@@ -16,6 +16,9 @@ from tests.services.shop import Shop
 from tests.views.conftest import LogIn
 from tests.views.helpers import JSON, counted_statements, main_of, stranger_of
 
+DESK = {"/orders/", "/redemption/", "/walk-ins/"}
+MONEY = {"/refunds/", "/refund-requests/"}
+
 
 def figures(answer: TestResponse) -> list[str]:
     """Return the four figures at the top."""
@@ -69,11 +72,11 @@ def test_rooms_are_shown_by_what_they_do(shop: Shop, log_in: LogIn) -> None:
 @pytest.mark.parametrize(
     ("role", "can_open"),
     [
-        ("Owner", {"/orders/", "/refunds/", "/notifications/", "/redemption/", "/walk-ins/"}),
-        ("Manager", {"/orders/", "/refunds/", "/notifications/", "/redemption/", "/walk-ins/"}),
-        ("Cashier", {"/orders/", "/redemption/", "/walk-ins/"}),
-        ("Service", {"/orders/", "/refunds/", "/notifications/"}),
-        ("Analyst", {"/orders/", "/refunds/"}),
+        ("Owner", {*DESK, *MONEY, "/bill-differences/", "/notifications/"}),
+        ("Manager", {*DESK, *MONEY, "/bill-differences/", "/notifications/"}),
+        ("Cashier", DESK),
+        ("Service", {"/orders/", *MONEY, "/notifications/"}),
+        ("Analyst", {"/orders/", *MONEY, "/bill-differences/"}),
     ],
 )
 def test_links_lead_only_where_the_role_may_go(

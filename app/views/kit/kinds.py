@@ -104,7 +104,8 @@ def kind_of(model: type[Any], name: str) -> Kind:
         return Kind.RELATIONS if relation.uselist else Kind.RELATION
     column = column_of(model, name)
     if column is None:
-        return Kind.OTHER
+        # Computed amounts are shown and exported as stored ones are.
+        return Kind.FEN if name.endswith("_fen") else Kind.OTHER
     return Kind.SECRET if is_secret(model, name) else _kind_of_column(column, name)
 
 
