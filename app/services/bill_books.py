@@ -13,9 +13,10 @@ from app.domain.reconciliation import BillEntry, Booked, Books, EntryKind, Key, 
 from app.domain.states import PaymentStatus, RefundStatus
 from app.models import Order, Payment, Refund
 from app.services import channels
-from app.services.refunds import COUNTER_ROUTE
+from app.services.refunds import COUNTER_ROUTE, HANDED_BACK_ROUTES
 from app.services.unit_of_work import change_rows, session
 
+BY_HAND = (COUNTER_ROUTE, *HANDED_BACK_ROUTES)
 # How many numbers one question to the database names.
 MOST_NUMBERS = 500
 
@@ -59,7 +60,8 @@ def _settled(kind: EntryKind, service: str, on: date) -> list[Booked]:
 def _is_settled(kind: EntryKind) -> ColumnElement[bool]:
     if kind == "payment":
         return Payment.status == PaymentStatus.SUCCEEDED
-    return and_(Refund.status == RefundStatus.SUCCEEDED, Refund.route != COUNTER_ROUTE)
+    # What went back by hand did not go through the service.
+    return and_(Refund.status == RefundStatus.SUCCEEDED, Refund.route.not_in(BY_HAND))
 
 
 def _books_of(kind: EntryKind, service: str) -> Select[Any]:

@@ -91,7 +91,6 @@ MENU: list[tuple[str, Any, str, list[Entry]]] = [
             ),
             (payments.RefundView, "refunds", _l("Refunds"), "arrow-back-up"),
             (payments.ShippingReportView, "shipping_reports", _l("Reports to WeChat"), "send"),
-            (orders.RefundView, "refunds", _l("Refunds"), "arrow-back-up"),
             (bills.BillView, "bills", _l("Daily bills"), "checklist"),
             (bills.BillDifferenceView, "bill_differences", _l("Differences to bills"), "alert-triangle"),
         ],
