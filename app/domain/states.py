@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from enum import StrEnum
 from typing import Any, Self
 
@@ -357,13 +356,3 @@ def check_transition(table: Table, event: str, source: Any, target: Any) -> None
     """Raise InvalidTransition unless *table* lists source → target for *event*."""
     if target not in table.get((event, source), frozenset()):
         raise InvalidTransition(data={"event": event, "status": str(source)})
-
-
-def sources_of(table: Table, event: str) -> list[Any]:
-    """Return the statuses from which *event* is possible, in the order of the table."""
-    return [source for (name, source) in table if name == event]
-
-
-def events_from(table: Table, source: Any) -> Iterable[str]:
-    """Yield the events that *table* allows from *source*."""
-    return (event for (event, status) in table if status == source)

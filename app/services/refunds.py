@@ -275,7 +275,7 @@ def apply_facts(facts: RefundFacts, *, now: datetime) -> None:
     found = (
         session()
         .execute(
-            select(Refund.id, Refund.order_id, Payment.payment_no)
+            select(Refund.id, Refund.order_id, Payment.payment_no, Payment.channel)
             .join(Payment, Payment.id == Refund.payment_id)
             .where(Refund.refund_no == facts.refund_no)
         )
@@ -285,6 +285,8 @@ def apply_facts(facts: RefundFacts, *, now: datetime) -> None:
         raise CallbackRefused("unknown_refund")
     if facts.payment_no not in (None, found.payment_no):
         raise CallbackRefused("payment_mismatch")
+    if facts.merchant_no not in (None, channels.payment_identity(found.channel).merchant_no):
+        raise CallbackRefused("merchant_mismatch")
     order = lock_order(found.order_id)
     refund = lock_refund(found.id)
     if facts.amount_fen is not None and facts.amount_fen != refund.amount_fen:

@@ -49,6 +49,9 @@ CONSTRAINT_REFUSALS: dict[str, type[DomainError]] = {
     "uq_counter_entries_slip_key": SlipUsed,
 }
 
+# Partial unique indexes have names of their own; SQLite tells their columns only.
+_NAMED_INDEXES = {"uq_shifts_cashier_id_store_id": "uq_shifts_one_open"}
+
 # Deadlock, serialisation failure and lock time-out: another try may well succeed.
 _RETRIED_SQLSTATES = {"40P01", "40001"}
 # A twin has just kept its answer under the same key: the next try finds it.
@@ -223,7 +226,8 @@ def constraint_name(error: DBAPIError) -> str | None:
     if unique := _SQLITE_UNIQUE.match(text):
         # SQLite names the columns of a unique constraint, of which our names are made.
         columns = [column.split(".") for column in unique["columns"].split(", ")]
-        return "_".join(["uq", columns[0][0], *(name for _, name in columns)])
+        name = "_".join(["uq", columns[0][0], *(name for _, name in columns)])
+        return _NAMED_INDEXES.get(name, name)
     return next((name for name in CONSTRAINT_REFUSALS if name in text), None)
 
 

@@ -48,4 +48,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    # PostgreSQL would look at every row, the changed text of SQLite at none: both refuse what they cannot keep.
+    payments = sa.table("payments", sa.column("channel", sa.String))
+    query = sa.select(sa.func.count()).select_from(payments).where(payments.c.channel.not_in(BEFORE))
+    count = op.get_bind().execute(query).scalar_one()
+    if count:
+        raise RuntimeError(f"{count} payments came in other ways than by WeChat Pay; they cannot be kept.")
     change(AFTER, BEFORE)

@@ -93,6 +93,8 @@ MISMATCHES = [
     ("a fen less", {"amount_fen": 11999}, "amount_mismatch"),
     ("a fen more", {"amount_fen": 12001}, "amount_mismatch"),
     ("unknown number", {"refund_no": "R999"}, "unknown_refund"),
+    ("another payment", {"payment_no": "P999"}, "payment_mismatch"),
+    ("another merchant", {"merchant_no": "1900000002"}, "merchant_mismatch"),
 ]
 
 

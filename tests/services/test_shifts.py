@@ -49,6 +49,15 @@ def test_one_open_shift_for_each_cashier_and_store(desk: Desk, shop: Shop) -> No
     Desk.open(shop)
 
 
+def test_database_refuses_the_second_open_shift(
+    desk: Desk, shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that look at the same moment find none: the index has the last word, and says the same."""
+    monkeypatch.setattr(shifts, "find_open", lambda store_id, actor: None)
+    with refused("shift_already_open"):
+        shifts.open_shift(shop.store.id, float_fen=0, actor=desk.cashier, now=shop.now)
+
+
 def test_shift_opens_only_inside_the_scope(shop: Shop) -> None:
     other, cashier, guest, store_id = factories.make_store(), shop.cashier(), shop.guest, shop.store.id
     for elsewhere in (other.id, 999):
