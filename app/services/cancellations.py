@@ -24,9 +24,9 @@ from app.services import (
 )
 from app.services.booking_rows import lock_rooms_of
 from app.services.locks import lock_order
-from app.services.order_log import move_order
 from app.services.orders import find_order
 from app.services.room_rules import fee_steps
+from app.services.stay_status import move_stay
 from app.services.unit_of_work import session, transactional
 
 PAID_STATES = (OrderStatus.PAID, OrderStatus.AWAITING_USE)
@@ -98,8 +98,9 @@ def _give_vouchers_back(order: Order, *, actor: Actor, now: datetime) -> None:
 def leave(order: Order, event: str, leaving: Leaving, *, reason: str, actor: Actor, now: datetime) -> None:
     """Move the order by *event* to refunding or cancelled, and create the refund."""
     refund_requests.drop_open_request(order, actor=actor, now=now)
-    move_order(
+    move_stay(
         order,
+        bookings.booking_of(order) if order.kind is OrderKind.BOOKING else None,
         event,
         OrderStatus.REFUNDING if leaving.refund_fen else OrderStatus.CANCELLED,
         actor=actor,
@@ -122,10 +123,10 @@ def refuse_order(no: str, *, reason: str, actor: Actor, now: datetime) -> None:
     lock_rooms_of(order_id)
     order = lock_order(order_id)
     pending_changes.drop_pending(order, actor=actor, now=now, reason=reason)
-    bookings.release(order)
-    vouchers.unlock_vouchers(order)
     leaving = Leaving(0, refunds.refundable_fen(order), None)
     leave(order, "refuse", leaving, reason=reason, actor=actor, now=now)
+    bookings.release(order)
+    vouchers.unlock_vouchers(order)
     # The notice says by itself that the booking was not confirmed; only what somebody typed is added.
     told = "" if reason in REASON_LABELS else reason
     notifications.queue_notice("booking_refused", order=order, variables={"reason": told}, now=now)
@@ -135,5 +136,6 @@ def refuse_order(no: str, *, reason: str, actor: Actor, now: datetime) -> None:
 def confirm_order(no: str, *, actor: Actor, now: datetime) -> None:
     """Confirm a paid booking by hand; raises NotFound, InvalidTransition."""
     order = lock_order(find_order(no, actor=actor))
-    move_order(order, "confirm", OrderStatus.AWAITING_USE, actor=actor, now=now, confirm_by_at=None)
+    booking = bookings.booking_of(order) if order.kind is OrderKind.BOOKING else None
+    move_stay(order, booking, "confirm", OrderStatus.AWAITING_USE, actor=actor, now=now, confirm_by_at=None)
     notifications.queue_notice("booking_confirmed", order=order, now=now)

@@ -15,6 +15,7 @@ from app.models import Booking, Order, OrderChange
 from app.services import bookings, cancellations, notifications, overtime, payments, pending_changes
 from app.services.booking_rows import lock_booking
 from app.services.leaving import close_no_show, release_no_shows
+from app.services.stay_status import status_of_stay
 from app.services.stays import finish
 from app.services.sweeps import sweep
 from app.services.unit_of_work import session, transactional
@@ -93,11 +94,13 @@ def _advance(order_id: int, *, now: datetime) -> bool:
     # An extension that may still be paid keeps the guests where they are; its time is held for them.
     if booking.end_at > now or pending_changes.is_awaited(order, now=now):
         return False
-    if order.status is OrderStatus.IN_USE:
+    # Money that is on its way back keeps nobody here.
+    status = status_of_stay(order, booking)
+    if status is OrderStatus.IN_USE:
         if not overtime.follow_guests(order, booking, now=now):
             finish(order, booking, "end", actor=SYSTEM, now=now)
         return True
-    if order.status is OrderStatus.AWAITING_USE:
+    if status is OrderStatus.AWAITING_USE:
         # Nobody came: the room was kept free all the same.
         close_no_show(order, booking, now=now)
         return True
@@ -108,7 +111,7 @@ def refuse_overdue(*, now: datetime, limit: int = 200) -> int:
     """Refund the paid bookings that staff did not confirm by their deadline."""
     due = session().scalars(
         select(Order.no)
-        .where(Order.status == OrderStatus.PAID, Order.confirm_by_at <= now)
+        .where(Order.status.in_((OrderStatus.PAID, OrderStatus.REFUNDING)), Order.confirm_by_at <= now)
         .order_by(Order.confirm_by_at)
         .limit(limit)
     )
@@ -195,7 +198,7 @@ def _warn_in_overtime(minutes: int, *, now: datetime) -> int:
 def _warn_of_start(*, now: datetime) -> int:
     found = _due_orders(BookingState.RESERVED, Booking.start_at, STARTING_SOON_MINUTES, now)
     # Who still waits for the staff's word is not told to come.
-    orders = [(order, at) for order, at in found if order.status is OrderStatus.AWAITING_USE]
+    orders = [(order, at) for order, at in found if _is_awaited(order)]
     for order, start_at in orders:
         notifications.queue_notice(
             "starting_soon",
@@ -206,6 +209,10 @@ def _warn_of_start(*, now: datetime) -> int:
             now=now,
         )
     return len(orders)
+
+
+def _is_awaited(order: Order) -> bool:
+    return status_of_stay(order, bookings.booking_of(order)) is OrderStatus.AWAITING_USE
 
 
 def _is_due(at: datetime, minutes: int, now: datetime) -> bool:

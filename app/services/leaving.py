@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from app.domain.actor import SYSTEM, Actor
 from app.domain.changes import UNUSED_TIME, unused_fen
@@ -16,8 +16,9 @@ from app.models import Booking, Order
 from app.services import notifications, pending_changes, refunds, vouchers
 from app.services.booking_rows import lock_booking
 from app.services.order_lines import lines_of, write_lines
-from app.services.order_log import move_order, record_event
+from app.services.order_log import record_event
 from app.services.room_rules import frozen_policy
+from app.services.stay_status import move_stay, status_of_stay
 from app.services.sweeps import sweep
 from app.services.unit_of_work import session, transactional
 
@@ -72,7 +73,11 @@ def release_no_shows(*, now: datetime, limit: int = 500) -> int:
             Booking.state == BookingState.RESERVED,
             Booking.start_at <= now,
             Booking.end_at > now,
-            Order.status == OrderStatus.AWAITING_USE,
+            or_(
+                Order.status == OrderStatus.AWAITING_USE,
+                # A part of the money is on its way back; who is confirmed is awaited all the same.
+                and_(Order.status == OrderStatus.REFUNDING, Order.confirm_by_at.is_(None)),
+            ),
         )
         .order_by(Booking.start_at)
         .limit(limit)
@@ -89,7 +94,8 @@ def _is_no_show(policy: dict[str, object], start_at: datetime, now: datetime) ->
 @transactional
 def _release(order_id: int, *, now: datetime) -> bool:
     order, booking = lock_booking(order_id)
-    if order.status is not OrderStatus.AWAITING_USE or not _is_no_show(order.policy, booking.start_at, now):
+    is_awaited = status_of_stay(order, booking) is OrderStatus.AWAITING_USE
+    if not is_awaited or not _is_no_show(order.policy, booking.start_at, now):
         return False
     # Who is about to pay for another time is no guest who never came.
     if pending_changes.is_awaited(order, now=now):
@@ -108,12 +114,10 @@ def close_no_show(order: Order, booking: Booking, *, now: datetime) -> None:
     percent = frozen_policy(order.policy).no_show_refund_percent
     refund_fen = percent_of(refunds.refundable_fen(order), percent)
     is_early = now < booking.end_at
+    target, facts = OrderStatus.REFUNDING if refund_fen else OrderStatus.COMPLETED, {"refund_fen": refund_fen}
+    move_stay(order, booking, "no_show", target, actor=SYSTEM, now=now, data=facts, finished_at=now)
     booking.state = BookingState.RELEASED if is_early else BookingState.ENDED
     booking.ended_at = now
-    target = OrderStatus.REFUNDING if refund_fen else OrderStatus.COMPLETED
-    move_order(
-        order, "no_show", target, actor=SYSTEM, now=now, data={"refund_fen": refund_fen}, finished_at=now
-    )
     if percent:
         vouchers.unlock_vouchers(order)
     else:

@@ -15,7 +15,7 @@ from app.domain.actor import Actor
 from app.domain.changes import line_label
 from app.domain.errors import InvalidField, NotFound
 from app.domain.events import event_label
-from app.domain.states import LabelledEnum, OrderKind, OrderStatus
+from app.domain.states import BookingState, LabelledEnum, OrderKind, OrderStatus
 from app.models import Booking, Order, OrderChange, Payment, Refund, Voucher
 from app.services import doors, overtime, vouchers
 from app.services.cursors import after_id, page_of
@@ -23,6 +23,7 @@ from app.services.dues import outstanding_fen
 from app.services.order_actions import refuse_change, refuse_entry, refuse_extension, refuse_refund_request
 from app.services.quotes import describe_policy
 from app.services.room_rules import frozen_policy
+from app.services.stay_status import status_of_stay
 from app.services.unit_of_work import session
 
 DEFAULT_ZONE = ZoneInfo("Asia/Shanghai")
@@ -305,7 +306,7 @@ def customer_actions(order: Order, booking: Booking | None, *, now: datetime) ->
     if booking is not None:
         checks += [
             ("check_in", refuse_check_in(order, booking, now) or refuse_entry(booking, now=now)),
-            ("check_out", None if order.status is OrderStatus.IN_USE else _l("The room is not in use.")),
+            ("check_out", None if booking.state is BookingState.IN_USE else _l("The room is not in use.")),
             ("change", refuse_change(order, booking, now=now)),
             ("extend", refuse_extension(order, booking, now=now)),
         ]
@@ -330,7 +331,7 @@ def _refuse_cancel(order: Order, now: datetime) -> Any:
 
 def refuse_check_in(order: Order, booking: Booking, now: datetime) -> Any:
     """Return why a customer cannot check in yet or any more, or None."""
-    if order.status is not OrderStatus.AWAITING_USE:
+    if status_of_stay(order, booking) is not OrderStatus.AWAITING_USE:
         return _l("The order is not awaiting use.")
     early = timedelta(minutes=order.policy["check_in_early_minutes"])
     if now < booking.start_at - early:

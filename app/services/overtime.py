@@ -9,14 +9,14 @@ from app.domain import overtime as rules
 from app.domain.actor import SYSTEM
 from app.domain.pricing import LineKind, QuoteLine
 from app.domain.slots import MINUTE, Span, floor_minute
-from app.domain.states import OrderStatus
+from app.domain.states import BookingState, OrderStatus
 from app.models import Booking, Order
 from app.services import notifications
 from app.services.booking_rows import cleaning_of
 from app.services.bookings import release_stale_holds
 from app.services.order_lines import lines_of, versioned, write_lines
-from app.services.order_log import move_order
 from app.services.room_rules import RoomRules, frozen_policy, load_occupancy
+from app.services.stay_status import move_stay
 from app.services.store_config import load_known_room, load_price_book
 from app.services.unit_of_work import session
 
@@ -50,7 +50,7 @@ def follow_guests(order: Order, booking: Booking, *, now: datetime) -> bool:
     reached. The caller holds the locks of the room and the order.
     """
     policy = frozen_policy(order.policy)
-    if not policy.has_overtime or order.status is not OrderStatus.IN_USE:
+    if not policy.has_overtime or booking.state is not BookingState.IN_USE:
         return False
     # Holds that have run out do not count for the limit, but they do for the constraint.
     release_stale_holds(booking.room_id, now=now)
@@ -63,7 +63,7 @@ def follow_guests(order: Order, booking: Booking, *, now: datetime) -> bool:
     _follow(booking, end_at, from_at)
     if is_new:
         data = {"from_at": from_at.isoformat(), "grace_minutes": policy.overtime_grace_minutes}
-        move_order(order, "overtime", OrderStatus.IN_USE, actor=SYSTEM, now=now, data=data)
+        move_stay(order, booking, "overtime", OrderStatus.IN_USE, actor=SYSTEM, now=now, data=data)
         variables = {"minutes": policy.overtime_grace_minutes, "end": from_at}
         occurrence = f"{from_at:%Y%m%d%H%M}"
         notifications.queue_notice(
@@ -130,7 +130,7 @@ def settle_overtime(order: Order, booking: Booking, *, now: datetime) -> int:
     if lines:
         sums: dict[str, Any] = write_lines(order, [*lines_of(order), *lines])
         data = {"amount_fen": _sum(lines), "from_at": from_at.isoformat()}
-        move_order(order, "overtime", order.status, actor=SYSTEM, now=now, data=data, **sums)
+        move_stay(order, booking, "overtime", OrderStatus.IN_USE, actor=SYSTEM, now=now, data=data, **sums)
         variables = {"amount": _sum(lines), "minutes": rules.minutes_over(from_at, min(now, limit_at))}
         notifications.queue_notice("overtime_charged", order=order, variables=variables, now=now)
     return _sum(lines)
@@ -141,7 +141,7 @@ def describe_overtime(order: Order, booking: Booking | None, *, now: datetime) -
 
     `amount_fen` is what would be added if they left at this moment.
     """
-    if booking is None or order.status is not OrderStatus.IN_USE or now <= booked_end(booking):
+    if booking is None or booking.state is not BookingState.IN_USE or now <= booked_end(booking):
         return None
     if not frozen_policy(order.policy).has_overtime:
         return None

@@ -6,7 +6,7 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 
 from app.domain.actor import PAYMENT_SERVICE, Actor
 from app.domain.errors import Unavailable
@@ -30,10 +30,12 @@ from app.gateways.ports import (
 )
 from app.models import Order, OrderEvent, Payment, Refund
 from app.services import channels, notifications, queue
+from app.services.booking_rows import booking_of
 from app.services.callbacks import CallbackRefused, keep_callback
 from app.services.locks import lock_order
 from app.services.numbers import new_number
 from app.services.order_log import move_order, record_event
+from app.services.stay_status import status_of_stay
 from app.services.sweeps import within_budget
 from app.services.unit_of_work import change_rows, session, transactional
 
@@ -383,16 +385,24 @@ def _finish(order: Order, *, actor: Actor, now: datetime) -> None:
 
 
 def _living_status(order: Order) -> OrderStatus | None:
-    """Return where an approved refund found a booking that it left as it is, else None."""
+    """Return where an order goes whose booking an approved refund left as it was, else None.
+
+    What became of the booking meanwhile decides; one that was refused or missed for money is refunded.
+    """
+    is_turn = or_(
+        OrderEvent.to_status == OrderStatus.REFUNDING.value, OrderEvent.event.in_(("no_show", "refuse"))
+    )
     event = session().scalar(
         select(OrderEvent)
-        .where(OrderEvent.order_id == order.id, OrderEvent.to_status == OrderStatus.REFUNDING.value)
+        .where(OrderEvent.order_id == order.id, is_turn)
         .order_by(OrderEvent.id.desc())
         .limit(1)
     )
-    if event is None or event.event != "refund_approve" or not (event.data or {}).get("is_kept"):
+    facts = (event.data if event else None) or {}
+    if not facts.get("is_kept") and facts.get("refund_fen") != 0:
         return None
-    return OrderStatus.of(event.from_status or "")
+    status = status_of_stay(order, booking_of(order))
+    return OrderStatus.COMPLETED if status is OrderStatus.REFUNDING else status
 
 
 def _has_open_refunds(order: Order) -> bool:

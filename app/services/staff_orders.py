@@ -33,6 +33,7 @@ from app.services.dues import open_due
 from app.services.order_actions import refuse_extension
 from app.services.orders import describe_order, find_order, shown_status, waiting_change
 from app.services.redemptions import mask_name
+from app.services.stay_status import status_of_stay
 from app.services.unit_of_work import session
 
 CANCELLABLE = (OrderStatus.PENDING_PAYMENT, OrderStatus.PAID, OrderStatus.AWAITING_USE)
@@ -96,13 +97,14 @@ def _stay_facts(order: Order, *, now: datetime) -> dict[str, Any]:
     names = ("confirm_by_at", "check_out_preview", "ahead", "door_failed_at", "block")
     facts: dict[str, Any] = dict.fromkeys(names)
     booking = order.bookings[-1] if order.bookings else None
-    if order.status is OrderStatus.PAID:
+    status = status_of_stay(order, booking)
+    if status is OrderStatus.PAID:
         facts["confirm_by_at"] = order.confirm_by_at
-    if booking is None or order.status not in (OrderStatus.AWAITING_USE, OrderStatus.IN_USE):
+    if booking is None or status not in (OrderStatus.AWAITING_USE, OrderStatus.IN_USE):
         return facts
     facts["block"] = room_blocks.find_block(booking) if booking.end_at > now else None
     facts["ahead"] = stay_previews.describe_ahead(booking, now=now)
-    if order.status is OrderStatus.IN_USE:
+    if status is OrderStatus.IN_USE:
         facts["check_out_preview"] = stay_previews.preview_check_out(order, booking, now=now)
         facts["door_failed_at"] = _door_failed_at(order)
     return facts
@@ -162,7 +164,8 @@ def staff_actions(order: Order, *, now: datetime) -> list[dict[str, Any]]:
     """Return what staff may do next, each with the reason when it is refused."""
     checks = [("cancel", None if _is_cancellable(order) else _l("This order cannot be cancelled any more."))]
     if order.kind is OrderKind.BOOKING:
-        is_paid, is_in_use = order.status is OrderStatus.PAID, order.status is OrderStatus.IN_USE
+        status = status_of_stay(order, order.bookings[-1] if order.bookings else None)
+        is_paid, is_in_use = status is OrderStatus.PAID, status is OrderStatus.IN_USE
         not_paid, not_in_use = _l("Only paid bookings wait for confirmation."), _l("The room is not in use.")
         checks = [
             ("confirm", None if is_paid else not_paid),
@@ -192,9 +195,9 @@ def _refuse_minutes(order: Order, now: datetime) -> Any:
 
 
 def _refuse_check_in(order: Order, now: datetime) -> Any:
-    if order.status is not OrderStatus.AWAITING_USE:
-        return _l("The order is not awaiting use.")
     booking = order.bookings[-1] if order.bookings else None
+    if status_of_stay(order, booking) is not OrderStatus.AWAITING_USE:
+        return _l("The order is not awaiting use.")
     if booking is None or booking.end_at <= now:
         return _l("The booked time is over.")
     return None

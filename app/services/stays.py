@@ -9,14 +9,15 @@ from typing import Any
 from app.domain.actor import Actor
 from app.domain.errors import InvalidTransition
 from app.domain.slots import floor_minute
-from app.domain.states import BookingState, ChangeKind, OrderStatus
+from app.domain.states import BookingState, ChangeKind, OrderKind, OrderStatus
 from app.models import Booking, Order
 from app.services import doors, leaving, notifications, overtime, pending_changes, vouchers
 from app.services.booking_rows import booking_of, cleaning_of, lock_booking
 from app.services.locks import lock_order
 from app.services.order_actions import refuse_entry
-from app.services.order_log import move_order, record_event
+from app.services.order_log import record_event
 from app.services.orders import find_order, refuse_check_in
+from app.services.stay_status import move_stay, status_of_stay
 from app.services.unit_of_work import session, transactional
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ def _check_in(order_id: int, *, actor: Actor, now: datetime) -> Booking:
 
 def let_guests_in(order: Order, booking: Booking, *, actor: Actor, now: datetime) -> None:
     """Put a locked order in use; the voucher that may pay it is the caller's business."""
-    if order.status is not OrderStatus.AWAITING_USE:
+    if status_of_stay(order, booking) is not OrderStatus.AWAITING_USE:
         raise InvalidTransition(data={"event": "check_in", "status": str(order.status)})
     reason = refuse_check_in(order, booking, now) if actor.is_customer else None
     if reason is not None or now >= booking.end_at:
@@ -53,9 +54,9 @@ def let_guests_in(order: Order, booking: Booking, *, actor: Actor, now: datetime
     change = pending_changes.pending_of(order)
     if change is not None and change.kind is ChangeKind.CHANGE:
         pending_changes.drop_pending(order, actor=actor, now=now)
+    move_stay(order, booking, "check_in", OrderStatus.IN_USE, actor=actor, now=now)
     booking.state = BookingState.IN_USE
     booking.checked_in_at = now
-    move_order(order, "check_in", OrderStatus.IN_USE, actor=actor, now=now)
     notifications.queue_notice("booking_started", order=order, now=now)
 
 
@@ -70,12 +71,18 @@ def open_door(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
     A door that answers settles the failures before. Raises NotFound, InvalidTransition.
     """
     order = session().get_one(Order, find_order(no, actor=actor), populate_existing=True)
-    if order.status is not OrderStatus.IN_USE:
+    booking = _booking_in_use(order)
+    if booking is None:
         raise InvalidTransition(data={"event": "open_door", "status": str(order.status)})
-    access = doors.open_room(booking_of(order), now=now)
+    access = doors.open_room(booking, now=now)
     if access is not None:
         _record_door_opened(order.id, actor=actor, now=now)
     return {"access": access}
+
+
+def _booking_in_use(order: Order) -> Booking | None:
+    booking = booking_of(order) if order.kind is OrderKind.BOOKING else None
+    return booking if booking is not None and booking.state is BookingState.IN_USE else None
 
 
 @transactional
@@ -93,13 +100,14 @@ def check_out(no: str, *, actor: Actor, now: datetime) -> None:
 def finish(order: Order, booking: Booking, event: str, *, actor: Actor, now: datetime) -> None:
     """Complete an order by *event*: overtime becomes due, unused time comes back by the policy.
 
-    The caller holds the locks of room and order.
+    While money is on its way back the order gets its status once that has arrived. The caller holds the locks
+    of room and order.
     """
     pending_changes.drop_pending(order, actor=actor, now=now)
-    if order.status is OrderStatus.IN_USE:
+    if booking.state is BookingState.IN_USE:
         overtime.settle_overtime(order, booking, now=now)
         leaving.give_back_unused(order, booking, actor=actor, now=now)
-    move_order(order, event, OrderStatus.COMPLETED, actor=actor, now=now, finished_at=now)
+    move_stay(order, booking, event, OrderStatus.COMPLETED, actor=actor, now=now, finished_at=now)
     end_booking(order, booking, now=now)
     notifications.queue_notice("booking_completed", order=order, now=now)
 

@@ -81,6 +81,14 @@ def _in_scope(model: Any, actor: Actor) -> ColumnElement[bool]:
     return clause
 
 
+# Also while a part of the money is on its way back.
+_UNCONFIRMED = (
+    Order.kind == OrderKind.BOOKING,
+    Order.status.in_((OrderStatus.PAID, OrderStatus.REFUNDING)),
+    Order.confirm_by_at.is_not(None),
+)
+
+
 def list_work(*, actor: Actor, now: datetime) -> dict[str, int]:
     """Return how much waits, by kind.
 
@@ -88,9 +96,7 @@ def list_work(*, actor: Actor, now: datetime) -> dict[str, int]:
     `failed_messages`, and `failed_reports` to WeChat, which holds the money of a payment until it has one.
     """
     orders = _in_scope(Order, actor)
-    to_confirm = select(func.count(Order.id)).where(
-        Order.kind == OrderKind.BOOKING, Order.status == OrderStatus.PAID, orders
-    )
+    to_confirm = select(func.count(Order.id)).where(*_UNCONFIRMED, orders)
     stuck = (
         select(func.count(Refund.id))
         .join(Order, Order.id == Refund.order_id)
@@ -187,7 +193,7 @@ def _overtime(now: datetime) -> Select[Any]:
     return (
         select(ended_at.label("at"))
         .select_from(Order)
-        .where(Order.status == OrderStatus.IN_USE, Booking.state == BookingState.IN_USE, ended_at <= now)
+        .where(Booking.state == BookingState.IN_USE, ended_at <= now)
     )
 
 
@@ -204,16 +210,12 @@ def _silent_doors() -> Select[Any]:
         select(OrderEvent.at.label("at"))
         .select_from(Order)
         .join(OrderEvent, OrderEvent.id == last)
-        .where(Order.status == OrderStatus.IN_USE, OrderEvent.event == "door_failed")
+        .where(Booking.state == BookingState.IN_USE, OrderEvent.event == "door_failed")
     )
 
 
 def _unconfirmed() -> Select[Any]:
-    return (
-        select(Order.confirm_by_at.label("at"))
-        .select_from(Order)
-        .where(Order.kind == OrderKind.BOOKING, Order.status == OrderStatus.PAID)
-    )
+    return select(Order.confirm_by_at.label("at")).select_from(Order).where(*_UNCONFIRMED)
 
 
 def _blocked(now: datetime) -> Select[Any]:
