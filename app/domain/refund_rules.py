@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from app.domain.booking_rules import BookingPolicy, FeeStep, cancel_fee
+from app.domain.slots import MINUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +27,14 @@ class RefundOffer:
 
 
 def offer_for_booking(
-    policy: BookingPolicy, refundable_fen: int, *, start_at: datetime, now: datetime
+    policy: BookingPolicy, refundable_fen: int, *, start_at: datetime, is_begun: bool, now: datetime
 ) -> RefundOffer:
-    """Return what the frozen cancellation steps give back; after the start the step for that counts."""
-    preview = cancel_fee(policy.cancel_steps, refundable_fen, start_at, now)
+    """Return what the frozen cancellation steps give back; after the start the step for that counts.
+
+    Who has come in has begun, also before the start.
+    """
+    as_of = max(now, start_at + MINUTE) if is_begun else now
+    preview = cancel_fee(policy.cancel_steps, refundable_fen, start_at, as_of)
     return RefundOffer(refundable_fen, preview.refund_fen, preview.step)
 
 

@@ -18,13 +18,13 @@ from app.services import (
     notifications,
     payments,
     pending_changes,
-    refund_requests,
     refunds,
     vouchers,
 )
 from app.services.booking_rows import lock_rooms_of
 from app.services.locks import lock_order
 from app.services.orders import find_order
+from app.services.refund_decisions import drop_open_request
 from app.services.room_rules import fee_steps
 from app.services.stay_status import move_stay
 from app.services.unit_of_work import session, transactional
@@ -97,7 +97,7 @@ def _give_vouchers_back(order: Order, *, actor: Actor, now: datetime) -> None:
 
 def leave(order: Order, event: str, leaving: Leaving, *, reason: str, actor: Actor, now: datetime) -> None:
     """Move the order by *event* to refunding or cancelled, and create the refund."""
-    refund_requests.drop_open_request(order, actor=actor, now=now)
+    drop_open_request(order, actor=actor, now=now)
     move_stay(
         order,
         bookings.booking_of(order) if order.kind is OrderKind.BOOKING else None,

@@ -24,8 +24,11 @@ class Due:
 
 
 def outstanding_fen(order: Order) -> int:
-    """Return what the order's own lines still owe, pending changes aside."""
-    return max(0, order.total_fen - order.paid_fen + order.refunded_fen)
+    """Return what the order's own lines still owe, pending changes aside.
+
+    What is on its way back is no longer ours, so nobody can pay with it.
+    """
+    return max(0, order.total_fen - refunds.refundable_fen(order))
 
 
 def open_due(order: Order, *, now: datetime) -> Due | None:

@@ -24,9 +24,10 @@ from app.domain.voucher_codes import new_code
 from app.models import Campaign, CampaignBuyer, Customer, Order, OrderSource, Team, Voucher
 from app.services import campaigns, notifications, refunds
 from app.services.inserts import insert_into
-from app.services.locks import lock_customer, lock_order
+from app.services.locks import lock_campaign, lock_customer, lock_order
 from app.services.numbers import new_number
 from app.services.order_log import add_lines, move_order, record_event
+from app.services.refund_decisions import drop_open_request
 from app.services.unit_of_work import change_rows, session, transactional
 from app.services.vouchers import code_hash, stored_terms
 
@@ -221,6 +222,15 @@ def settle_paid(order: Order, *, actor: Actor, now: datetime) -> None:
         )
 
 
+def lock_sale(order_id: int) -> None:
+    """Lock campaign and team of an order, if it has them; they come before it, as when a team is given up."""
+    row = session().execute(select(Order.campaign_id, Order.team_id).where(Order.id == order_id)).one()
+    if row.campaign_id is not None:
+        lock_campaign(row.campaign_id)
+    if row.team_id is not None:
+        _lock_team(row.team_id)
+
+
 def _lock_team(team_id: int) -> Team:
     return (
         session()
@@ -254,6 +264,7 @@ def _complete(team: Team, members: list[Order], *, now: datetime) -> None:
 def fail_member(order: Order, *, now: datetime) -> None:
     """Refund a paid member of a team that was not filled in time; the caller holds the order's lock."""
     give_back(order)
+    drop_open_request(order, actor=SYSTEM, now=now)
     move_order(order, "team_failed", OrderStatus.REFUNDING, actor=SYSTEM, now=now)
     amount_fen = refunds.refundable_fen(order)
     refunds.refund_order(order, amount_fen, reason="team_failed", actor=SYSTEM, now=now)
@@ -342,6 +353,7 @@ def after_redemption(voucher: Voucher, *, actor: Actor, now: datetime) -> None:
     campaigns.record_step(voucher.campaign_id, "redeem", customer_id=voucher.customer_id, now=now)
     order = lock_order(voucher.order_id)
     if order.status is OrderStatus.ISSUED and _count(order, USABLE) == 0:
+        drop_open_request(order, actor=actor, now=now)
         move_order(order, "redeem", OrderStatus.USED, actor=actor, now=now, finished_at=now)
 
 

@@ -17,6 +17,7 @@ from app.services import notifications, pending_changes, refunds, vouchers
 from app.services.booking_rows import lock_booking
 from app.services.order_lines import lines_of, write_lines
 from app.services.order_log import record_event
+from app.services.refund_decisions import drop_open_request
 from app.services.room_rules import frozen_policy
 from app.services.stay_status import move_stay, status_of_stay
 from app.services.sweeps import sweep
@@ -111,6 +112,7 @@ def close_no_show(order: Order, booking: Booking, *, now: datetime) -> None:
     order.
     """
     pending_changes.drop_pending(order, actor=SYSTEM, now=now)
+    drop_open_request(order, actor=SYSTEM, now=now)
     percent = frozen_policy(order.policy).no_show_refund_percent
     refund_fen = percent_of(refunds.refundable_fen(order), percent)
     is_early = now < booking.end_at

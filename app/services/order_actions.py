@@ -15,6 +15,8 @@ from app.domain.states import BookingState, ChangeKind, ChangeStatus, OrderKind,
 from app.models import Booking, Order, RoomBlock
 from app.services.overtime import booked_end
 from app.services.pending_changes import CHANGEABLE
+from app.services.refund_decisions import open_request_of
+from app.services.refund_offers import offer_of
 from app.services.room_rules import frozen_policy
 from app.services.unit_of_work import session
 
@@ -88,4 +90,8 @@ def refuse_refund_request(order: Order, booking: Booking | None, *, now: datetim
         return _l("There is nothing to refund.")
     if booking is not None and not is_in_window(frozen_policy(order.policy), end_at=booking.end_at, now=now):
         return _l("The time to ask for a refund is over.")
+    if offer_of(order, now=now).refundable_fen == 0:
+        return _l("There is nothing to refund.")
+    if open_request_of(order) is not None:
+        return _l("A refund has been asked for already.")
     return None

@@ -39,6 +39,7 @@ from app.services.locks import lock_order, lock_rooms
 from app.services.order_log import move_order
 from app.services.redemption_log import Attempt, check_misses, log_attempt
 from app.services.redemption_rooms import free_rooms, offer_room
+from app.services.refund_decisions import drop_open_request
 from app.services.store_config import load_room
 from app.services.unit_of_work import session, transactional
 
@@ -346,6 +347,7 @@ def reverse(redemption_id: int, *, reason: str, actor: Actor, now: datetime) -> 
 def _end_use(order: Order, booking: Booking, reason: str, *, actor: Actor, now: datetime) -> None:
     """End the stay as if it had never been: what was paid for more time goes back, too."""
     pending_changes.drop_pending(order, actor=actor, now=now, reason=reason)
+    drop_open_request(order, actor=actor, now=now)
     paid_fen = refunds.refundable_fen(order)
     target = OrderStatus.REFUNDING if paid_fen else OrderStatus.CANCELLED
     move_order(order, "reverse", target, actor=actor, now=now, reason=reason, finished_at=now)

@@ -8,7 +8,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import select, update
 
 from app.domain.actor import Actor
-from app.domain.errors import InvalidField
+from app.domain.errors import InvalidField, InvalidTransition
 from app.domain.pricing import LineKind, QuoteLine
 from app.domain.states import OrderKind, OrderStatus, VoucherStatus
 from app.models import Order, Voucher
@@ -58,7 +58,8 @@ def _settle_booking(
         bookings.release(order)
         vouchers.unlock_vouchers(order)
         return False
-    if order.status is OrderStatus.COMPLETED and not is_partial:
+    if order.status is OrderStatus.COMPLETED and amount_fen >= order.total_fen:
+        # Nothing is left of it; whoever still owes a part of it goes on owing that.
         return False
     # What was given back is no longer owed: the line keeps the sums of a living order true.
     adjustments.add_line(order, QuoteLine(LineKind.ADJUSTMENT, reason[:100], -amount_fen))
@@ -87,6 +88,17 @@ def _take_vouchers_back(order: Order, amount_fen: int) -> bool:
             left_fen -= voucher.price_fen
     if left_fen or not taken:
         raise InvalidField.of("amount_fen", _l("Please refund whole unused vouchers."))
-    change_rows(update(Voucher).where(Voucher.id.in_(taken)).values(status=VoucherStatus.REFUNDING))
+    mark_refunding(taken)
     group_orders.give_back(order, len(taken))
     return True
+
+
+def mark_refunding(voucher_ids: list[int]) -> None:
+    """Take these vouchers back if all of them are still unused; raises InvalidTransition."""
+    changed = change_rows(
+        update(Voucher)
+        .where(Voucher.id.in_(voucher_ids), Voucher.status == VoucherStatus.ISSUED)
+        .values(status=VoucherStatus.REFUNDING)
+    )
+    if changed != len(voucher_ids):
+        raise InvalidTransition(data={"event": "refund", "status": str(VoucherStatus.ISSUED)})

@@ -7,30 +7,23 @@ from datetime import datetime
 from typing import Any
 
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import func, select, update
+from sqlalchemy import select
 
 from app.domain.actor import Actor
-from app.domain.errors import Forbidden, InvalidField, InvalidTransition, NotFound, RefundNotAllowed
-from app.domain.refund_rules import RefundOffer, offer_for_booking
-from app.domain.states import (
-    REFUND_REQUEST,
-    OrderKind,
-    OrderStatus,
-    RefundRequestStatus,
-    VoucherStatus,
-    check_transition,
-)
-from app.models import Order, RefundRequest, Voucher
-from app.services import notifications, refunds
-from app.services.audit import record_change
+from app.domain.errors import Forbidden, InvalidField, NotFound, RefundNotAllowed
+from app.domain.refund_rules import RefundOffer
+from app.domain.states import REFUND_REQUEST, OrderKind, RefundRequestStatus, check_transition
+from app.models import Order, RefundRequest
+from app.services import group_orders, notifications, payments
 from app.services.booking_rows import booking_of, lock_rooms_of
 from app.services.locks import lock_order
 from app.services.order_actions import REFUNDABLE, refuse_refund_request
 from app.services.order_log import record_event
 from app.services.orders import find_order
+from app.services.refund_decisions import decide
 from app.services.refund_effects import approve
-from app.services.room_rules import frozen_policy
-from app.services.unit_of_work import change_rows, session, transactional
+from app.services.refund_offers import by_rules_fen, offer_of
+from app.services.unit_of_work import session, transactional
 
 LONGEST_REASON = 200
 
@@ -56,42 +49,11 @@ def describe_offer(offer: RefundOffer) -> dict[str, Any]:
     }
 
 
-def offer_of(order: Order, *, now: datetime) -> RefundOffer:
-    """Return what the rules of an order give back now."""
-    refundable_fen = refunds.refundable_fen(order)
-    if order.kind is OrderKind.BOOKING:
-        start_at = booking_of(order).start_at
-        return offer_for_booking(frozen_policy(order.policy), refundable_fen, start_at=start_at, now=now)
-    if order.status is OrderStatus.ISSUED:
-        refundable_fen = min(refundable_fen, _unused_fen(order))
-    return RefundOffer(refundable_fen, refundable_fen)
-
-
-def _unused_fen(order: Order) -> int:
-    unused = select(func.sum(Voucher.price_fen)).where(
-        Voucher.order_id == order.id, Voucher.status == VoucherStatus.ISSUED
-    )
-    return session().scalar(unused) or 0
-
-
 def _check_requestable(order: Order, *, now: datetime) -> None:
     booking = booking_of(order) if order.kind is OrderKind.BOOKING else None
     reason = refuse_refund_request(order, booking, now=now)
-    if reason is None and offer_of(order, now=now).refundable_fen == 0:
-        reason = _l("There is nothing to refund.")
-    if reason is None and open_request_of(order) is not None:
-        reason = _l("A refund has been asked for already.")
     if reason is not None:
         raise RefundNotAllowed(reason)
-
-
-def open_request_of(order: Order) -> RefundRequest | None:
-    """Return the request of an order that waits for its review."""
-    return session().scalar(
-        select(RefundRequest).where(
-            RefundRequest.order_id == order.id, RefundRequest.status == RefundRequestStatus.REQUESTED
-        )
-    )
 
 
 @transactional
@@ -178,53 +140,66 @@ def withdraw_request(no: str, request_id: int, *, actor: Actor, now: datetime) -
     request = session().get(RefundRequest, request_id, populate_existing=True)
     if request is None or request.order_id != order.id:
         raise NotFound()
-    _decide(request, "withdraw", RefundRequestStatus.WITHDRAWN, actor=actor, now=now)
+    decide(request, "withdraw", RefundRequestStatus.WITHDRAWN, actor=actor, now=now)
     record_event(order, "refund_withdraw", actor=actor, now=now)
     return describe_request(request)
 
 
-def drop_open_request(order: Order, *, actor: Actor, now: datetime) -> None:
-    """Withdraw the request of a locked order that is left in another way: nobody has to review it now."""
-    request = open_request_of(order)
-    if request is not None:
-        _decide(request, "withdraw", RefundRequestStatus.WITHDRAWN, actor=actor, now=now)
-
-
-@transactional
 def approve_request(
     request_id: int, *, amount_fen: int | None = None, reason: str, actor: Actor, now: datetime
 ) -> dict[str, Any]:
-    """Approve a request over *amount_fen*, without one over what the rules gave when it was asked for.
+    """Approve a request over *amount_fen*, without one over what `by_rules_fen` says.
 
-    A booking that nobody has begun to use ends, unless staff give back a part of their own choice. Raises
-    NotFound outside the scope, RefundNotAllowed (the order moved on), InvalidField, InvalidTransition.
+    A booking that nobody has begun to use ends, unless staff give back a part of their own choice. Open
+    payments of the order are closed at the service first. Raises Forbidden, NotFound outside the scope,
+    RefundNotAllowed (the order moved on), InvalidField, InvalidTransition.
     """
-    request, order = _locked(request_id, actor=actor)
     text = given_reason(reason)
+    request, order = _read(request_id, actor=actor)
+    # Asked twice: a refusal must not have closed anybody's payment, and the locked order decides.
+    _approved_amount(request, order, amount_fen, now=now)
+    payments.close_open_payments(order.id, now=now)
+    return _approve(request_id, amount_fen, text, actor=actor, now=now)
+
+
+def _read(request_id: int, *, actor: Actor) -> tuple[RefundRequest, Order]:
+    if not actor.is_staff:
+        raise Forbidden()
+    order = session().get_one(Order, find_request(request_id, actor=actor), populate_existing=True)
+    return session().get_one(RefundRequest, request_id, populate_existing=True), order
+
+
+def _approved_amount(
+    request: RefundRequest, order: Order, amount_fen: int | None, *, now: datetime
+) -> tuple[int, bool]:
+    """Return what goes back, and whether that is a part of the staff's own choice."""
+    check_transition(REFUND_REQUEST, "approve", request.status, RefundRequestStatus.APPROVED)
     if order.status not in REFUNDABLE[order.kind]:
         raise RefundNotAllowed(_l("No refund can be asked for this order."))
-    offer = offer_of(order, now=now)
-    is_by_policy = amount_fen is None
-    amount_fen = min(request.policy_fen, offer.refundable_fen) if amount_fen is None else amount_fen
-    _check_amount(amount_fen, offer.refundable_fen)
-    _decide(
+    refundable_fen = offer_of(order, now=now).refundable_fen
+    approved_fen = by_rules_fen(request, order, now=now) if amount_fen is None else amount_fen
+    _check_amount(approved_fen, refundable_fen)
+    return approved_fen, amount_fen is not None and amount_fen < refundable_fen
+
+
+@transactional
+def _approve(
+    request_id: int, amount_fen: int | None, reason: str, *, actor: Actor, now: datetime
+) -> dict[str, Any]:
+    group_orders.lock_sale(find_request(request_id, actor=actor))
+    request, order = _locked(request_id, actor=actor)
+    approved_fen, is_partial = _approved_amount(request, order, amount_fen, now=now)
+    decide(
         request,
         "approve",
         RefundRequestStatus.APPROVED,
         actor=actor,
         now=now,
-        reason=text,
-        approved_fen=amount_fen,
+        reason=reason,
+        approved_fen=approved_fen,
     )
-    approve(
-        order,
-        amount_fen,
-        is_partial=not is_by_policy and amount_fen < offer.refundable_fen,
-        reason=text,
-        actor=actor,
-        now=now,
-    )
-    told = {"amount": amount_fen, "reason": text}
+    approve(order, approved_fen, is_partial=is_partial, reason=reason, actor=actor, now=now)
+    told = {"amount": approved_fen, "reason": reason}
     notifications.queue_notice(
         "refund_approved", order=order, occurrence=str(request.id), variables=told, now=now
     )
@@ -239,7 +214,7 @@ def reject_request(request_id: int, *, reason: str, actor: Actor, now: datetime)
     """
     request, order = _locked(request_id, actor=actor)
     text = given_reason(reason)
-    _decide(request, "refuse", RefundRequestStatus.REFUSED, actor=actor, now=now, reason=text)
+    decide(request, "refuse", RefundRequestStatus.REFUSED, actor=actor, now=now, reason=text)
     record_event(order, "refund_refuse", actor=actor, now=now, reason=text)
     notifications.queue_notice(
         "refund_refused", order=order, occurrence=str(request.id), variables={"reason": text}, now=now
@@ -273,7 +248,8 @@ def find_request(request_id: int, *, actor: Actor) -> int:
 def get_review(request_id: int, *, actor: Actor, now: datetime) -> dict[str, Any]:
     """Return a request with its order and what the rules give now, for the one who decides.
 
-    `{asked, order_no, offer}`; `offer` is None once nothing can be approved any more. Raises NotFound.
+    `{asked, order_no, offer, by_rules_fen}`; the last two are None once nothing can be approved any more.
+    Raises NotFound.
     """
     order_id = find_request(request_id, actor=actor)
     order = session().get(Order, order_id, populate_existing=True)
@@ -285,43 +261,5 @@ def get_review(request_id: int, *, actor: Actor, now: datetime) -> dict[str, Any
         "asked": describe_request(request) | {"state": request.status, "decided_by": request.decided_by},
         "order_no": order.no,
         "offer": offer and describe_offer(offer),
+        "by_rules_fen": by_rules_fen(request, order, now=now) if is_open else None,
     }
-
-
-def _decide(
-    request: RefundRequest,
-    event: str,
-    target: RefundRequestStatus,
-    *,
-    actor: Actor,
-    now: datetime,
-    reason: str = "",
-    approved_fen: int | None = None,
-) -> None:
-    """Settle a request once, whoever is faster."""
-    source = request.status
-    check_transition(REFUND_REQUEST, event, source, target)
-    changed = change_rows(
-        update(RefundRequest)
-        .where(RefundRequest.id == request.id, RefundRequest.status == source)
-        .values(
-            status=target,
-            decided_at=now,
-            decided_by=actor.name[:64],
-            decision_reason=reason,
-            approved_fen=approved_fen,
-        )
-    )
-    if changed != 1:
-        raise InvalidTransition(data={"event": event, "status": str(source)})
-    session().refresh(request)
-    record_change(
-        actor=actor,
-        action=event,
-        entity="refund_requests",
-        entity_id=request.id,
-        before={"status": source.value},
-        after={"status": target.value, "approved_fen": approved_fen},
-        reason=reason,
-        now=now,
-    )

@@ -14,6 +14,7 @@ from app.models import Customer, Order, Team, Voucher
 from app.services import group_orders, notifications, payments, refunds
 from app.services.locks import lock_campaign, lock_order
 from app.services.order_log import move_order
+from app.services.refund_decisions import drop_open_request
 from app.services.sweeps import sweep
 from app.services.unit_of_work import change_rows, session, transactional
 
@@ -131,6 +132,8 @@ def _expire_vouchers(order_id: int, *, now: datetime) -> bool:
     for voucher in rows:
         voucher.status = VoucherStatus.REFUNDING if is_refunded else VoucherStatus.EXPIRED
     session().flush()
+    # What it asked for is not there any more, or goes back by itself.
+    drop_open_request(order, actor=SYSTEM, now=now)
     if is_refunded:
         move_order(
             order, "refund_approve", OrderStatus.REFUNDING, actor=SYSTEM, now=now, reason="voucher_expired"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import update
 
 from app.domain.states import OrderStatus, RefundRequestStatus
-from app.models import Refund, RefundRequest
+from app.extensions import db
+from app.models import Order, Refund, RefundRequest
 from app.services import refund_requests
 from tests.services.counter import unchanged
 from tests.services.shop import Shop
@@ -131,3 +133,16 @@ def test_what_no_id_can_be_is_not_there(service: Visitor, number: int) -> None:
     assert service.get(f"/refund-requests/{number}", headers=JSON).status_code == 404
     answer = service.post(f"/refund-requests/{number}/approve", json={"reason": "x"}, headers=JSON)
     assert answer.status_code == 404
+
+
+def test_a_request_can_be_refused_whatever_became_of_its_order(shop: Shop, service: Visitor) -> None:
+    request_id = asked(shop)
+    db.session.execute(update(Order).values(status=OrderStatus.REFUNDED))
+    db.session.commit()
+
+    page = service.get(f"/refund-requests/{request_id}").get_data(as_text=True)
+
+    assert f"/refund-requests/{request_id}/refuse" in page
+    assert f"/refund-requests/{request_id}/approve" not in page
+    service.post(f"/refund-requests/{request_id}/refuse", data={"reason": "已退"})
+    assert shop.rows(RefundRequest)[0].status is RefundRequestStatus.REFUSED
