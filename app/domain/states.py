@@ -161,7 +161,7 @@ class DifferenceKind(LabelledEnum):
 class DifferenceStatus(LabelledEnum):
     """Resolved was explained by somebody, mended is gone without anybody's doing."""
 
-    OPEN = ("open", _l("Open"), "orange")
+    OPEN = ("open", _l("Unresolved"), "orange")
     RESOLVED = ("resolved", _l("Resolved"), "green")
     MENDED = ("mended", _l("Settled by itself"), "secondary")
 

@@ -55,36 +55,34 @@ class Bill(Base):
     # Sums over the stores in scope: other stores' rows are never loaded.
 
     @property
-    def here_paid_fen(self) -> int:
-        """Payments in our books."""
-        return sum(each.here_paid_fen for each in self.sums)
+    def here_paid(self) -> tuple[int, int]:
+        """Payments in our books: fen and how many."""
+        return self._total("here_paid")
 
     @property
-    def there_paid_fen(self) -> int:
-        """Payments in the bill."""
-        return sum(each.there_paid_fen for each in self.sums)
+    def there_paid(self) -> tuple[int, int]:
+        """Payments in the bill, likewise."""
+        return self._total("there_paid")
 
     @property
-    def here_refunded_fen(self) -> int:
-        """Refunds in our books."""
-        return sum(each.here_refunded_fen for each in self.sums)
+    def here_refunded(self) -> tuple[int, int]:
+        """Refunds in our books, likewise."""
+        return self._total("here_refunded")
 
     @property
-    def there_refunded_fen(self) -> int:
-        """Refunds in the bill."""
-        return sum(each.there_refunded_fen for each in self.sums)
+    def there_refunded(self) -> tuple[int, int]:
+        """Refunds in the bill, likewise."""
+        return self._total("there_refunded")
 
-    @property
-    def payment_counts(self) -> str:
-        """How many payments both sides count, ours first."""
-        here = sum(each.here_paid_count for each in self.sums)
-        return f"{here} / {sum(each.there_paid_count for each in self.sums)}"
+    # The same in fen alone, as exports have it.
+    here_paid_fen = property(lambda self: self.here_paid[0])
+    there_paid_fen = property(lambda self: self.there_paid[0])
+    here_refunded_fen = property(lambda self: self.here_refunded[0])
+    there_refunded_fen = property(lambda self: self.there_refunded[0])
 
-    @property
-    def refund_counts(self) -> str:
-        """How many refunds both sides count, ours first."""
-        here = sum(each.here_refunded_count for each in self.sums)
-        return f"{here} / {sum(each.there_refunded_count for each in self.sums)}"
+    def _total(self, name: str) -> tuple[int, int]:
+        fen = sum(getattr(each, f"{name}_fen") for each in self.sums)
+        return fen, sum(getattr(each, f"{name}_count") for each in self.sums)
 
     def __str__(self) -> str:
         return f"{self.service.label} {self.bill_on.isoformat()}"

@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import func, select
 
+from app.domain.actor import ALL_STORES
 from app.domain.reconciliation import BillEntry, Difference, Sums
 from app.domain.states import (
     DIFFERENCE,
@@ -16,6 +17,7 @@ from app.domain.states import (
     DifferenceStatus,
     check_transition,
 )
+from app.extensions import use_scope
 from app.models import Bill, BillDifference, BillSum
 from app.services.unit_of_work import session
 
@@ -113,9 +115,11 @@ def settle_elsewhere(bill: Bill, entries: Iterable[BillEntry], *, now: datetime)
 def settle_status(bill: Bill) -> None:
     """Let a bill that was read say whether anything of it is still open."""
     session().flush()
-    open_count = session().scalar(
-        select(func.count(BillDifference.id)).where(
-            BillDifference.bill_id == bill.id, BillDifference.status == DifferenceStatus.OPEN
+    # Whoever explains one difference may not see those of other stores.
+    with use_scope(ALL_STORES):
+        open_count = session().scalar(
+            select(func.count(BillDifference.id)).where(
+                BillDifference.bill_id == bill.id, BillDifference.status == DifferenceStatus.OPEN
+            )
         )
-    )
     bill.status = BillStatus.DIFFERS if open_count else BillStatus.MATCHED

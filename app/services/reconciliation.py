@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from hashlib import sha1
-from typing import Any
 
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import and_, or_, select, update
 
 from app import gateways
-from app.domain.actor import SYSTEM, Actor
+from app.domain.actor import ALL_STORES, SYSTEM, Actor
 from app.domain.errors import AlreadyRunning, DomainError, InvalidField
 from app.domain.reconciliation import (
     BillEntry,
@@ -26,6 +25,8 @@ from app.domain.reconciliation import (
 )
 from app.domain.slots import dates_between
 from app.domain.states import BillStatus, DifferenceKind
+from app.extensions import use_scope
+from app.gateways import ports
 from app.gateways.ports import (
     BillNotReady,
     BillUnusable,
@@ -105,6 +106,12 @@ def reconcile_day(service: str, on: date, *, actor: Actor, now: datetime) -> int
     """
     bills = channels.bills_of(service)
     _check_day(on, now)
+    # A bill is for all stores, whoever asks for it.
+    with use_scope(ALL_STORES):
+        return _reconcile(bills, service, on, actor=actor, now=now)
+
+
+def _reconcile(bills: ports.Bills, service: str, on: date, *, actor: Actor, now: datetime) -> int:
     bill_id = _claim(service, on, actor=actor, now=now)
     try:
         found = _fetch(bills, service, on, now=now)
@@ -169,9 +176,9 @@ def _release(bill_id: int) -> None:
     change_rows(update(Bill).where(Bill.id == bill_id).values(claimed_until_at=None))
 
 
-def _fetch(bills: Any, service: str, on: date, *, now: datetime) -> DailyBill | _Trouble | None:
+def _fetch(bills: ports.Bills, service: str, on: date, *, now: datetime) -> DailyBill | _Trouble | None:
     try:
-        bill: DailyBill | None = bills.download_bill(on)
+        bill = bills.download_bill(on)
     except BillNotReady:
         return _Trouble(LATE, may_pass=True)
     except BillUnusable as unusable:

@@ -6,7 +6,9 @@ from typing import Any
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
+from markupsafe import Markup
 
+from app.domain.money import format_fen
 from app.domain.states import DifferenceKind
 
 PROBLEMS: dict[str, Any] = {
@@ -43,6 +45,20 @@ MEANINGS: dict[DifferenceKind, Any] = {
     ),
     DifferenceKind.BILL_UNUSABLE: _l("Nothing of this bill was used. It is fetched again by itself."),
 }
+
+_SIDE = Markup('<span class="bill-side">{}<small>{}</small></span>')
+_BILL = Markup('<span class="text-nowrap">{}</span>')
+
+
+def side_cell(side: tuple[int, int]) -> Markup:
+    """Return what one side of a bill counts, given as fen and how many."""
+    fen, count = side
+    return _SIDE.format(format_fen(fen), count)
+
+
+def bill_cell(bill: Any) -> Markup:
+    """Return the name of a bill on one line."""
+    return _BILL.format(str(bill))
 
 
 def problem_text(reason: str) -> str:

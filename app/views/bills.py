@@ -22,6 +22,12 @@ from app.views.answers import id_in, json_answer, posted_values, problem, refusa
 from app.views.base import KitInterface, LedgerView
 from app.views.kit.current import current_actor
 
+SIDES: dict[str, Any] = {
+    "here_paid": _l("Received here"),
+    "there_paid": _l("Received in the bill"),
+    "here_refunded": _l("Refunded here"),
+    "there_refunded": _l("Refunded in the bill"),
+}
 BILL, DIFFERENCE = id_in("bill_id"), id_in("difference_id")
 
 
@@ -38,24 +44,18 @@ class BillView(LedgerView):
     label_columns = {
         "bill_on": _l("Day"),
         "service": _l("Service"),
-        "payment_counts": _l("Payments here / in the bill"),
-        "here_paid_fen": _l("Received here"),
-        "there_paid_fen": _l("Received in the bill"),
-        "refund_counts": _l("Refunds here / in the bill"),
-        "here_refunded_fen": _l("Refunded here"),
-        "there_refunded_fen": _l("Refunded in the bill"),
-        "checked_at": _l("Looked at"),
+        **{name: label for each, label in SIDES.items() for name in (each, f"{each}_fen")},
+        "checked_at": _l("Compared at"),
         "problem": _l("Problem"),
     }
-    list_columns = [
-        *("bill_on", "service", "status", "payment_counts", "here_paid_fen", "there_paid_fen"),
-        *("refund_counts", "here_refunded_fen", "there_refunded_fen"),
-    ]
+    list_columns = ["bill_on", "service", "status", *SIDES]
     show_columns = [*list_columns, "checked_at", "problem"]
+    export_columns = ["bill_on", "service", "status", *(f"{each}_fen" for each in SIDES), "checked_at"]
     search_columns = ["status", "service", "bill_on"]
     order_columns = ["bill_on"]
     base_order = ("bill_on", "desc")
     eager_columns = ("sums",)
+    formatters_columns = dict.fromkeys(SIDES, words.side_cell)
     method_permission_name = {
         "index": "read",
         "page": "read",
@@ -185,9 +185,13 @@ class BillDifferenceView(LedgerView):
         "closed_by": _l("Closed by"),
         "created_at": _l("Found at"),
     }
-    list_columns = ["bill", "kind", "number", "here_fen", "there_fen", "order", "status", "created_at"]
-    show_columns = [*list_columns, "transaction_no", "settled_at", "closed_at", "closed_by", "reason"]
+    list_columns = ["bill", "kind", "number", "here_fen", "there_fen", "order", "status"]
+    show_columns = [
+        *list_columns,
+        *("created_at", "transaction_no", "settled_at", "closed_at", "closed_by", "reason"),
+    ]
     search_columns = ["status", "kind", "bill", "created_at"]
+    formatters_columns = {"bill": words.bill_cell}
     quick_search_columns = ["number", "transaction_no"]
     quick_search_hint = _l("Payment, refund or transaction")
     order_columns = ["created_at", "here_fen", "there_fen"]
