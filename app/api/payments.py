@@ -7,7 +7,7 @@ from typing import Any
 from app.api.auth import current_actor, current_customer_id
 from app.api.endpoints import Blueprint, Keyed
 from app.api.guards import own_order
-from app.api.refusals import TRANSITION_CODES
+from app.api.refusals import PAYMENT_CODES
 from app.api.schemas.orders import PaymentItemSchema, PaymentRequestSchema, PaymentStartSchema
 from app.domain.clock import utc_now
 from app.services import payments
@@ -23,7 +23,7 @@ blueprint = Blueprint("payments", "Payments")
     status=201,
     guard=own_order,
     keyed=Keyed.REMOTE,
-    codes=TRANSITION_CODES,
+    codes=PAYMENT_CODES,
 )
 def start_payment(body: dict[str, Any], no: str) -> dict[str, Any]:
     """Start to pay what an order owes; `params` is what the client's payment SDK needs."""

@@ -36,4 +36,5 @@ EXTENSION_CODES = (
 )
 CHANGE_CODES = (*BOOKING_CODES, "change_not_allowed", "invalid_transition")
 TRANSITION_CODES = ("invalid_transition",)
+PAYMENT_CODES = (*TRANSITION_CODES, "channel_off")
 REFUND_CODES = ("refund_not_allowed",)

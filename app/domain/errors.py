@@ -179,6 +179,13 @@ class InvalidField(Refused):
         return cls(errors={field: [message]})
 
 
+class ChannelOff(InvalidField):
+    """A way of paying that is switched off, everywhere or in the order's store."""
+
+    code = "channel_off"
+    default_message = _l("This way of paying is switched off.")
+
+
 class CardNumberRefused(InvalidField):
     """Somebody typed what may be the whole number of a card; it is never stored."""
 

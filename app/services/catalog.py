@@ -18,6 +18,7 @@ from app.domain.errors import NotFound
 from app.domain.opening import OpeningRule, is_open_at
 from app.domain.slots import local_date
 from app.models import Facility, Media, MediaKind, Room, RoomFacility, Store
+from app.services import channels
 from app.services.availability import present_states
 from app.services.room_rules import RoomRules
 from app.services.store_config import StoreConfig, load_room_config, load_store_config
@@ -47,7 +48,10 @@ def list_stores(
 def get_store(
     store_id: int, *, now: datetime, lat: float | None = None, lng: float | None = None
 ) -> dict[str, Any]:
-    """Return one store with introduction, media, facilities, policy and sessions; raises NotFound."""
+    """Return one store with introduction, media, facilities, policy, sessions and ways of paying.
+
+    Raises NotFound.
+    """
     config = load_store_config(store_id)
     store = session().scalar(
         select(Store).where(Store.id == store_id).options(selectinload(Store.opening_hours))
@@ -62,6 +66,7 @@ def get_store(
         "facilities": _store_facilities(store_id),
         "policy": _policy_summary(config.policy),
         "sessions": [asdict(each) for each in config.sessions],
+        "channels": [channel.value for channel in channels.online_channels(store_id)],
     }
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import select
+from sqlalchemy import exists, select
 
 from app import gateways
 from app.domain.actor import SYSTEM
-from app.domain.errors import InvalidField, NotFound, Unavailable
+from app.domain.errors import ChannelOff, InvalidField, NotFound, Unavailable
 from app.domain.states import PaymentChannel
 from app.gateways import (
     AlipayCredentials,
@@ -24,7 +24,7 @@ from app.gateways import (
     WeChatPayCredentials,
     ports,
 )
-from app.models import ChannelCredential
+from app.models import ChannelCredential, ChannelExclusion
 from app.services import notifications
 from app.services.audit import record_change
 from app.services.unit_of_work import session, transactional
@@ -36,6 +36,12 @@ UNIONPAY = "unionpay"
 DOORS = "ttlock"
 # Services that a shop can do without: their part of a file of credentials may be missing.
 OPTIONAL = (ALIPAY, UNIONPAY, DOORS)
+# Services that are not spoken with any more once they are off.
+SILENCED = (WECHAT, DOORS)
+NOT_OFFERED = _l("This way of paying is not offered.")
+
+_ROWS: Any = ChannelCredential.__table__
+_OFF: Any = ChannelExclusion.__table__
 
 # What is kept in clear and what is kept encrypted, for each service.
 SETTINGS = {
@@ -118,7 +124,7 @@ def wechat_app_id() -> str:
 
 
 def wechat_pay() -> ports.BilledChannel:
-    """Return WeChat Pay; raises Unavailable when it is not set up, switched off or its keys are unusable."""
+    """Return WeChat Pay; raises Unavailable when it is not set up or its keys are unusable."""
     try:
         return gateways.wechat_pay(WeChatPayCredentials(**_credentials(WECHAT_PAY)))
     except ports.GatewayRefused as refusal:
@@ -126,7 +132,7 @@ def wechat_pay() -> ports.BilledChannel:
 
 
 def alipay() -> ports.AlipayChannel:
-    """Return Alipay; raises Unavailable when it is not set up, switched off or its keys are unusable."""
+    """Return Alipay; raises Unavailable when it is not set up or its keys are unusable."""
     try:
         return gateways.alipay(AlipayCredentials(**_credentials(ALIPAY)))
     except ports.GatewayRefused as refusal:
@@ -134,7 +140,7 @@ def alipay() -> ports.AlipayChannel:
 
 
 def unionpay() -> ports.PaymentChannel:
-    """Return UnionPay; raises Unavailable when it is not set up, switched off or its keys are unusable."""
+    """Return UnionPay; raises Unavailable when it is not set up or its keys are unusable."""
     try:
         return gateways.unionpay(UnionPayCredentials(**_credentials(UNIONPAY)))
     except ports.GatewayRefused as refusal:
@@ -185,43 +191,86 @@ _BILLED: dict[str, Callable[[], ports.Bills]] = {
 }
 
 
-def find_channel(name: str) -> PaymentChannel:
-    """Return the way of paying through an online service; raises InvalidField for one that is not offered."""
+def find_channel(name: str, store_id: int | None = None) -> PaymentChannel:
+    """Return the way of paying through an online service, for an order of a store or of none.
+
+    Raises InvalidField for one that is not offered at all, ChannelOff for one that is switched off.
+    """
     for channel in _ROUTES:
-        if channel.value == name and _is_offered(channel):
+        if channel.value == name:
+            check_offered(channel, store_id)
             return channel
-    raise InvalidField.of("channel", _l("This way of paying is not offered."))
+    raise InvalidField.of("channel", NOT_OFFERED)
 
 
-def code_channels() -> list[PaymentChannel]:
-    """Return the ways of paying by a code that is scanned from a screen, as far as they are set up."""
-    return [channel for channel, route in _ROUTES.items() if route.kind == "native" and _is_offered(channel)]
+def check_offered(channel: PaymentChannel, store_id: int | None) -> None:
+    """Raise InvalidField for a way of paying that is not set up, ChannelOff where it is switched off.
+
+    What is under way already is settled all the same, and refunds go through it.
+    """
+    name = switch_name(channel)
+    is_enabled, is_excluded = (
+        session()
+        .execute(
+            select(
+                select(_ROWS.c.is_enabled).where(_ROWS.c.channel == name).scalar_subquery(),
+                exists().where(_OFF.c.channel == name, _OFF.c.store_id == store_id),
+            )
+        )
+        .one()
+    )
+    if is_enabled is None and name in OPTIONAL:
+        raise InvalidField.of("channel", NOT_OFFERED)
+    if is_enabled is False or is_excluded:
+        raise ChannelOff.of("channel", ChannelOff.default_message)
 
 
-def _is_offered(channel: PaymentChannel) -> bool:
-    name = _SERVICES[_ROUTES[channel].service].credentials
-    # What every shop needs is missing by mistake, and says so when it is used.
-    return name not in OPTIONAL or is_set_up(name)
+def switch_name(channel: PaymentChannel) -> str:
+    """Return the name under which a way of paying is set up and switched: its service, or itself."""
+    route = _ROUTES.get(channel)
+    return channel.value if route is None else _SERVICES[route.service].credentials
 
 
-def is_set_up(name: str) -> bool:
-    """Tell whether a service has credentials and is switched on."""
-    row = _find(name)
-    return row is not None and row.is_enabled
+def offered_channels(store_id: int | None = None) -> list[PaymentChannel]:
+    """Return the ways of paying, over the counter too, that are set up and on, everywhere or in a store."""
+    rows = session().execute(select(_ROWS.c.channel, _ROWS.c.is_enabled))
+    known = {row.channel: row.is_enabled for row in rows}
+    off = set(session().scalars(select(_OFF.c.channel).where(_OFF.c.store_id == store_id)))
+    return [
+        channel
+        for channel in PaymentChannel
+        # What every shop needs is missing by mistake, and says so when it is used.
+        if known.get(switch_name(channel), switch_name(channel) not in OPTIONAL)
+        and switch_name(channel) not in off
+    ]
+
+
+def code_channels(store_id: int | None = None) -> list[PaymentChannel]:
+    """Return the ways of paying by a code that is scanned from a screen, as far as they are offered."""
+    return [
+        channel
+        for channel in offered_channels(store_id)
+        if channel in _ROUTES and _ROUTES[channel].kind == "native"
+    ]
+
+
+def online_channels(store_id: int | None) -> list[PaymentChannel]:
+    """Return the ways of paying through an online service that are offered."""
+    return [channel for channel in offered_channels(store_id) if channel in _ROUTES]
 
 
 def login_service(name: str) -> tuple[ports.Logins, str]:
     """Return what exchanges the codes of a login, and the app they are for; raises InvalidField."""
     if name == WECHAT:
         return mini_program(), wechat_app_id()
-    if name == ALIPAY and is_set_up(ALIPAY):
+    if name == ALIPAY and _find(ALIPAY) is not None:
         return alipay(), alipay_app_id()
     raise InvalidField.of("channel", _l("This way of logging in is not offered."))
 
 
 def _route(channel: PaymentChannel) -> _Route:
     if channel not in _ROUTES:
-        raise InvalidField.of("channel", _l("This way of paying is not offered."))
+        raise InvalidField.of("channel", NOT_OFFERED)
     return _ROUTES[channel]
 
 
@@ -245,7 +294,7 @@ def callback_channel(name: str) -> ports.PaymentChannel:
 
 def bill_services() -> list[str]:
     """Return the services that are set up and send bills, by their names in the addresses of callbacks."""
-    return [name for name in _BILLED if is_set_up(_SERVICES[name].credentials)]
+    return [name for name in _BILLED if _find(_SERVICES[name].credentials) is not None]
 
 
 def bills_of(name: str) -> ports.Bills:
@@ -275,12 +324,14 @@ def payer_identity(channel: PaymentChannel) -> tuple[str, str] | None:
 
 def _credentials(channel: str) -> dict[str, str]:
     row = _row(channel)
-    return {**row.settings, **row.secrets}
+    known = {**row.settings, **row.secrets}
+    return {name: known[name] for name in (*SETTINGS[channel], *SECRETS[channel]) if name in known}
 
 
 def _row(channel: str) -> ChannelCredential:
     row = _find(channel)
-    if row is None or not row.is_enabled:
+    # A payment service that is off takes no new payment, but settles and refunds those it has.
+    if row is None or (channel in SILENCED and not row.is_enabled):
         raise Unavailable(_l("This service is not set up."))
     return row
 
@@ -296,16 +347,24 @@ def register_credentials(path: Path, *, now: datetime) -> None:
     Further services may stand beside these two. Raises InvalidField when the file cannot be read or lacks
     something.
     """
-    found = _read(path)
-    for channel in (WECHAT, WECHAT_PAY, *(name for name in OPTIONAL if name in found)):
-        _store(channel, found.get(channel), now=now)
+    _register(_read(path), kept=frozenset(), now=now)
 
 
 @transactional
 def register_sandbox_credentials(path: Path, *, now: datetime) -> None:
-    """As `register_credentials`; templates of messages without an id get one that the sandbox accepts."""
-    register_credentials(path, now=now)
+    """As `register_credentials`, but what somebody has set in the back office stays as it is.
+
+    Templates of messages without an id get one that the sandbox accepts.
+    """
+    own = session().scalars(select(_ROWS.c.channel).where(_ROWS.c.set_at.is_not(None)))
+    _register(_read(path), kept=frozenset(own), now=now)
     notifications.name_sandbox_templates(now=now)
+
+
+def _register(found: Mapping[str, Any], *, kept: frozenset[str], now: datetime) -> None:
+    for channel in (WECHAT, WECHAT_PAY, *(name for name in OPTIONAL if name in found)):
+        if channel not in kept:
+            _store(channel, found.get(channel), now=now)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -327,6 +386,7 @@ def _store(channel: str, values: Any, *, now: datetime) -> None:
     elif (row.settings, row.secrets) == (settings, secrets):
         return
     row.settings, row.secrets = settings, secrets
+    row.set_at, row.marks, row.check_code, row.check_detail = None, {}, "", ""
     session().flush()
     record_change(
         actor=SYSTEM,

@@ -15,7 +15,7 @@ from app.domain.counter import Slip, change_fen, read_fen, read_slip
 from app.domain.errors import AmountChanged, Forbidden, InvalidField, InvalidTransition, NotFound, SlipUsed
 from app.domain.states import COUNTER_CHANNELS, OrderKind, PaymentChannel, PaymentStatus, RefundStatus
 from app.models import CounterEntry, Order, Payment, Refund, Shift
-from app.services import dues, payments, refunds, shifts
+from app.services import channels, dues, payments, refunds, shifts
 from app.services.booking_rows import lock_rooms_of
 from app.services.locks import lock_order
 from app.services.numbers import new_number
@@ -64,6 +64,7 @@ def take_payment(no: str, tender: Tender, *, actor: Actor, now: datetime) -> dic
         raise Forbidden()
     order_id = find_order(no, actor=actor)
     order = session().get_one(Order, order_id, populate_existing=True)
+    channels.check_offered(tender.channel, order.store_id)
     # Asked twice: a refusal must not have closed anybody's payment, and the locked order decides.
     _check(order, tender, now=now)
     shifts.require_open(order.store_id, actor)
@@ -168,9 +169,10 @@ def book_cash_out(refund: Refund, order: Order, *, actor: Actor, now: datetime) 
 
 
 def describe_desk(order: Order, *, actor: Actor, now: datetime) -> dict[str, Any] | None:
-    """Return what the counter can do for an order: `{due_fen, has_shift, store_id, refunds}`, else None.
+    """Return what the counter can do for an order: `{due_fen, has_shift, store_id, ways, refunds}` or None.
 
-    `due_fen` is None when nothing is to be paid; refunds are those of `list_refunds`.
+    `due_fen` is None when nothing is to be paid, `ways` are those of paying here that are on in the store,
+    refunds those of `list_refunds`.
     """
     due = dues.open_due(order, now=now) if order.kind is OrderKind.BOOKING else None
     waiting = list_refunds(actor=actor, order_id=order.id)
@@ -180,6 +182,7 @@ def describe_desk(order: Order, *, actor: Actor, now: datetime) -> dict[str, Any
         "due_fen": due and due.amount_fen,
         "has_shift": shifts.find_open(order.store_id, actor) is not None,
         "store_id": order.store_id,
+        "ways": [each for each in channels.offered_channels(order.store_id) if each in COUNTER_CHANNELS],
         "refunds": waiting,
     }
 

@@ -66,11 +66,13 @@ def start_payment(no: str, *, channel: str, actor: Actor, now: datetime) -> dict
     """Begin to collect what an order owes and return `{payment_no, channel, params}`.
 
     An unfinished attempt on the same channel is continued under its number, so that a repeated tap never pays
-    twice. Raises NotFound for a foreign order, InvalidField for an unknown channel, InvalidTransition when
-    nothing is to be paid, Unavailable when the service does not answer.
+    twice. Raises NotFound for a foreign order, InvalidField for an unknown channel, ChannelOff for one
+    that is switched off, InvalidTransition when nothing is to be paid, Unavailable when the service does not
+    answer.
     """
-    kind = channels.find_channel(channel)
-    _close_misfits(find_order(no, actor=actor), kind, now=now)
+    order = session().get_one(Order, find_order(no, actor=actor), populate_existing=True)
+    kind = channels.find_channel(channel, order.store_id)
+    _close_misfits(order, kind, now=now)
     attempt = _save_attempt(no, kind, actor=actor, now=now)
     try:
         params = channels.payment_channel(kind).create_payment(attempt.request)
@@ -123,14 +125,14 @@ def _save_attempt(no: str, channel: PaymentChannel, *, actor: Actor, now: dateti
     return _Attempt(payment.id, is_new, _request_of(payment, order))
 
 
-def _close_misfits(order_id: int, channel: PaymentChannel, *, now: datetime) -> None:
+def _close_misfits(order: Order, channel: PaymentChannel, *, now: datetime) -> None:
     """An attempt whose time is over, or over what is no longer owed, is closed before another one begins."""
-    due = dues.open_due(session().get_one(Order, order_id, populate_existing=True), now=now)
+    due = dues.open_due(order, now=now)
     if due is None:
         return
     attempts = session().scalars(
         select(Payment).where(
-            Payment.order_id == order_id,
+            Payment.order_id == order.id,
             Payment.channel == channel,
             Payment.status == PaymentStatus.PENDING,
         )

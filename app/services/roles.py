@@ -53,6 +53,7 @@ MENU = {
     "BookingSessionView": ("rules", "sessions"),
     "BookingPolicyView": ("rules", "policies"),
     "NotificationTemplateView": ("rules", "templates"),
+    "PaymentChannelView": ("administration", "payment_channels"),
     "NotificationView": ("administration", "outbox"),
     "AuditEntryView": ("administration", "audit"),
 }
@@ -94,6 +95,8 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "CustomerView": (*LOOK, "can_blacklist"),
         "NotificationView": (READ, EXPORT, "can_resend"),
         "NotificationTemplateView": (READ,),
+        # Where it is on in their stores; what it is set up with is the owner's alone.
+        "PaymentChannelView": (READ, "can_switch"),
         "AuditEntryView": LOOK,
     },
     "Cashier": {

@@ -14,13 +14,14 @@ from sqlalchemy.orm import selectinload
 
 from app.domain.actor import Actor
 from app.domain.errors import InvalidField, NotFound
-from app.domain.states import OrderKind, OrderStatus, RefundStatus, VoucherStatus
+from app.domain.states import OrderKind, OrderStatus, PaymentChannel, RefundStatus, VoucherStatus
 from app.models import Booking, Notification, Order, OrderChange, Room
 from app.services import (
     abnormal_refunds,
     adjustments,
     cancellations,
     changes,
+    channels,
     counter,
     extensions,
     payments,
@@ -251,10 +252,17 @@ def _adjust(wish: _Wish) -> dict[str, Any]:
 
 
 def _take_payment(wish: _Wish) -> dict[str, Any]:
-    channel = str(wish.values.get("channel") or "wechat_native")
+    channel = str(wish.values.get("channel") or _code_channel(wish))
     if counter.is_counter_channel(channel):
         return counter.take_payment(wish.no, counter.read_tender(wish.values), **wish.who)
     return payments.start_payment(wish.no, channel=channel, **wish.who)
+
+
+def _code_channel(wish: _Wish) -> str:
+    """Return the first way of paying by a code that the order's store offers."""
+    order = session().get_one(Order, find_order(wish.no, actor=wish.actor))
+    offered = channels.code_channels(order.store_id)
+    return (offered[0] if offered else PaymentChannel.WECHAT_NATIVE).value
 
 
 _ACTIONS: dict[str, Callable[[_Wish], dict[str, Any] | None]] = {

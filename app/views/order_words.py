@@ -49,12 +49,25 @@ SCANNERS: dict[PaymentChannel, Any] = {
     PaymentChannel.WECHAT_NATIVE: _l("WeChat"),
     PaymentChannel.ALIPAY_QR: _l("Alipay"),
 }
-ALARMING = frozenset({"pay_failed", "refund_abnormal", "door_failed", "refuse"})
+ALARMING = frozenset({"pay_failed", "refund_abnormal", "refund_doubled", "door_failed", "refuse"})
+
+# How refunds go back.
+ROUTES: dict[str, Any] = {
+    "original": _l("The way it was paid"),
+    "counter": _l("Over the counter"),
+    "transfer": _l("By transfer"),
+    "cash": _l("In cash"),
+}
 
 
 def code_names(channels: list[PaymentChannel]) -> dict[str, Any]:
     """Return the ways of paying by a code with what guests scan it with."""
     return {channel.value: SCANNERS[channel] for channel in channels if channel in SCANNERS}
+
+
+def route_text(route: str) -> str:
+    """Return how a refund goes back."""
+    return str(ROUTES.get(route, route))
 
 
 def question_of(name: str, order: dict[str, Any]) -> str:

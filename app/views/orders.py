@@ -143,7 +143,7 @@ class OrderView(LedgerView):
         address = answer["params"].get("code_url", "")
         picture = segno.make(address, error="m").svg_inline(scale=6, border=2) if address else ""
         order = staff_orders.get_order_page(no, actor=current_actor(), now=utc_now())
-        codes = words.code_names(channels.code_channels())
+        codes = words.code_names(channels.code_channels(order["store"] and int(order["store"]["id"])))
         return self.render_template(
             "pages/collect.html",
             order=order,

@@ -18,18 +18,7 @@ from app.views.base import KitInterface, LedgerView, action
 from app.views.kit.arguments import local_path
 from app.views.kit.current import current_actor
 from app.views.once import answer_once
-
-ROUTES: dict[str, Any] = {
-    "original": _l("The way it was paid"),
-    "counter": _l("Over the counter"),
-    "transfer": _l("By transfer"),
-    "cash": _l("In cash"),
-}
-
-
-def route_text(route: str) -> str:
-    """Return how a refund goes back."""
-    return str(ROUTES.get(route, route))
+from app.views.order_words import route_text
 
 
 class PaymentView(LedgerView):

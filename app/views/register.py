@@ -21,6 +21,7 @@ from app.views import (
     media,
     messages,
     orders,
+    payment_channels,
     payments,
     policies,
     price_extras,
@@ -129,6 +130,12 @@ MENU: list[tuple[str, Any, str, list[Entry]]] = [
         _l("Administration"),
         "shield",
         [
+            (
+                payment_channels.PaymentChannelView,
+                "payment_channels",
+                _l("Payment channels"),
+                "credit-card",
+            ),
             (staff.StaffView, "staff", _l("Staff"), "user-shield"),
             (staff.RoleView, "roles", _l("Roles"), "key"),
             (messages.NotificationView, "outbox", _l("Messages"), "send"),

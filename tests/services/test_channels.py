@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from flask import Flask
 from sqlalchemy import select, text
 
-from app.domain.errors import DomainError, InvalidField, NotFound, Unavailable
+from app.domain.errors import ChannelOff, DomainError, InvalidField, NotFound, Unavailable
 from app.domain.states import PaymentChannel
 from app.extensions import db
 from app.models import AuditEntry, ChannelCredential
@@ -190,8 +190,10 @@ def test_service_that_is_switched_off(tmp_path: Path, now: datetime) -> None:
     db.session.commit()
     with pytest.raises(Unavailable):
         channels.mini_program()
-    with pytest.raises(Unavailable):
-        channels.payment_channel(PaymentChannel.WECHAT_JSAPI)
+    # What a payment service has is settled and refunded; nobody is offered it any more.
+    assert channels.payment_channel(PaymentChannel.WECHAT_JSAPI)
+    with pytest.raises(ChannelOff):
+        channels.find_channel("wechat_jsapi")
 
 
 def test_unusable_keys_are_unavailable(tmp_path: Path, now: datetime) -> None:

@@ -75,7 +75,13 @@ def test_the_same_as_json(shop: Shop, cashier: Visitor, no: str) -> None:
     opened = cashier.post("/shifts/open", json={"store_id": shop.store.id, "float_fen": 50000}, headers=JSON)
     assert (opened.status_code, list(opened.json)) == (201, ["id"])
     told = cashier.get(f"/orders/{no}", headers=JSON).json["counter"]
-    assert told == {"due_fen": 12000, "has_shift": True, "store_id": str(shop.store.id), "refunds": []}
+    assert told == {
+        "due_fen": 12000,
+        "has_shift": True,
+        "store_id": str(shop.store.id),
+        "ways": [CASH, POS],
+        "refunds": [],
+    }
 
     taken = take(cashier, no, tendered_fen=15000)
     assert taken.status_code == 200

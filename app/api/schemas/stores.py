@@ -112,6 +112,9 @@ class StoreSchema(StoreItemSchema):
     facilities = fields.List(fields.Nested(FacilitySchema))
     policy = fields.Nested(PolicySchema, allow_none=True)
     sessions = fields.List(fields.Nested(SessionSchema))
+    channels = fields.List(
+        fields.String(), metadata={"description": "The ways of paying that POST payments takes here."}
+    )
 
 
 class RoomSchema(AnswerSchema):
