@@ -53,6 +53,9 @@ PERMISSION_NAMES: dict[str, Any] = {
     "can_pause": _l("Pause"),
     "can_end": _l("End"),
     "can_resend": _l("Send again"),
+    "can_settle": _l("Settle refunds"),
+    "can_run": _l("Fetch and compare"),
+    "can_resolve": _l("Resolve differences"),
     "menu_access": _l("Menu"),
 }
 
