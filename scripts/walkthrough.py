@@ -20,6 +20,7 @@ from scripts import walkthrough_customer as customer
 from scripts import walkthrough_desk as desk
 from scripts import walkthrough_stays as stays
 from scripts.walkthrough_alipay import pay_by_alipay
+from scripts.walkthrough_bills import reconcile
 from scripts.walkthrough_http import Client, Surprise
 from scripts.walkthrough_refusals import refuse
 from scripts.walkthrough_world import World
@@ -50,6 +51,7 @@ PARTS: tuple[tuple[str, Callable[[World], object]], ...] = (
     ("Walking in", desk.walk_in),
     ("Staying", stays.stay),
     ("The owner", desk.look_after),
+    ("Reconciling", reconcile),
     ("Messages", customer.read_messages),
 )
 # Without these nothing that follows makes sense.

@@ -134,10 +134,11 @@ class Desk(Client):
         home = self.get("/", headers={"Accept": "text/html"})
         self._token = csrf_token(home)
 
-    def submit(self, path: str, form: dict[str, str] | None = None, status: int = 200) -> Answer:
-        """Post a form of the back office, asking for JSON, and require a status."""
+    def submit(self, path: str, form: dict[str, str] | None = None, status: int | None = 200) -> Answer:
+        """Post a form of the back office, asking for JSON, and require a status, if one is given."""
         fields = {**(form or {}), "csrf_token": self._token}
-        return expect(self.request("POST", path, form=fields), status)
+        answer = self.request("POST", path, form=fields)
+        return answer if status is None else expect(answer, status)
 
     def fill(self, path: str, changes: dict[str, str]) -> Answer:
         """Open a form, change some of its fields and send it; the answer of a saved form is a redirect."""

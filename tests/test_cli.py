@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from flask import Flask
@@ -12,6 +13,8 @@ from flask.testing import FlaskCliRunner
 from sqlalchemy import select
 
 from app.domain import notices
+from app.domain.clock import utc_now
+from app.domain.reconciliation import bill_date
 from app.domain.states import NotificationStatus
 from app.extensions import db
 from app.models import ChannelCredential, Notification, NotificationTemplate
@@ -114,3 +117,20 @@ def test_real_credentials_are_registered_by_command(runner: FlaskCliRunner, cred
     done = runner.invoke(args=["channels", "register", str(credentials)])
     assert done.exit_code == 0, done.output
     assert channels.wechat_app_id() == json.loads(credentials.read_text())["wechat"]["app_id"]
+
+
+def test_days_are_reconciled_by_hand(
+    runner: FlaskCliRunner, credentials: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner.invoke(args=["channels", "register", str(credentials)])
+    asked: list[date] = []
+    monkeypatch.setattr(channels, "bills_of", lambda name: SimpleNamespace(download_bill=asked.append))
+    on = bill_date(utc_now()) - timedelta(days=3)
+
+    done = runner.invoke(args=["reconcile", "--on", on.isoformat()])
+
+    assert (done.exit_code, done.output) == (0, f"wechat {on.isoformat()}: matched\n")
+    assert asked == [on]
+    refused = runner.invoke(args=["reconcile", "--on", (on + timedelta(days=9)).isoformat()])
+    assert refused.exit_code == 1 and "on: " in refused.output
+    assert asked == [on]

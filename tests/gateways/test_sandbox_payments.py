@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from app.domain.clock import utc_now
+from app.domain.reconciliation import bill_date
 from app.gateways.ports import (
+    BillEntry,
     CallbackInvalid,
     GatewayRefused,
     GatewayUnavailable,
@@ -303,3 +305,25 @@ def test_a_request_with_a_foreign_key_is_refused(sandbox: Sandbox, request_of: P
 
     with pytest.raises(GatewayRefused, match="SIGN_ERROR"):
         stranger.create_payment(request_of)
+
+
+def test_a_bill_holds_the_payments_and_refunds_of_its_day(
+    sandbox: Sandbox, channel: WeChatPayChannel, paid: PaymentRequest
+) -> None:
+    request = refund_of(paid, 6400)
+    channel.refund(request)
+    sandbox.control(f"/refunds/wechat/{request.refund_no}/succeed")
+    trade, refund = channel.query_payment(paid.payment_no), channel.query_refund(request)
+    assert trade.paid_at is not None and refund.finished_at is not None
+    days = sorted({bill_date(at) for at in (trade.paid_at, refund.finished_at)})
+
+    bills = [channel.download_bill(day) for day in days]
+
+    number = trade.transaction_no or ""
+    assert [entry for bill in bills if bill is not None for entry in bill.entries] == [
+        BillEntry("payment", paid.payment_no, None, number, 12800, 77, trade.paid_at),
+        BillEntry("refund", paid.payment_no, request.refund_no, number, 6400, -38, refund.finished_at),
+    ]
+    assert channel.download_bill(days[0] - timedelta(days=1)) is None
+    with pytest.raises(GatewayRefused):
+        channel.download_bill(days[-1] + timedelta(days=2))
