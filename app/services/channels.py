@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from flask_babel import lazy_gettext as _l
-from sqlalchemy import exists, select
+from sqlalchemy import ColumnElement, exists, literal, select
 
 from app import gateways
 from app.domain.actor import SYSTEM
@@ -191,38 +191,38 @@ _BILLED: dict[str, Callable[[], ports.Bills]] = {
 }
 
 
-def find_channel(name: str, store_id: int | None = None) -> PaymentChannel:
-    """Return the way of paying through an online service, for an order of a store or of none.
-
-    Raises InvalidField for one that is not offered at all, ChannelOff for one that is switched off.
-    """
+def find_channel(name: str) -> PaymentChannel:
+    """Return the way of paying online of this name, whether it is offered or not; raises InvalidField."""
     for channel in _ROUTES:
         if channel.value == name:
-            check_offered(channel, store_id)
             return channel
     raise InvalidField.of("channel", NOT_OFFERED)
 
 
-def check_offered(channel: PaymentChannel, store_id: int | None) -> None:
+def offer_columns(channel: PaymentChannel, store_id: Any) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """Return what `check_offer` has to know, to be selected along with others: *store_id* or its column."""
+    name = switch_name(channel)
+    return (
+        select(_ROWS.c.is_enabled).where(_ROWS.c.channel == name).scalar_subquery(),
+        exists().where(_OFF.c.channel == name, _OFF.c.store_id == store_id),
+    )
+
+
+def check_offer(channel: PaymentChannel, is_enabled: bool | None, is_excluded: bool) -> None:
     """Raise InvalidField for a way of paying that is not set up, ChannelOff where it is switched off.
 
     What is under way already is settled all the same, and refunds go through it.
     """
-    name = switch_name(channel)
-    is_enabled, is_excluded = (
-        session()
-        .execute(
-            select(
-                select(_ROWS.c.is_enabled).where(_ROWS.c.channel == name).scalar_subquery(),
-                exists().where(_OFF.c.channel == name, _OFF.c.store_id == store_id),
-            )
-        )
-        .one()
-    )
-    if is_enabled is None and name in OPTIONAL:
+    # What every shop needs is missing by mistake, and says so when it is used.
+    if is_enabled is None and switch_name(channel) in OPTIONAL:
         raise InvalidField.of("channel", NOT_OFFERED)
     if is_enabled is False or is_excluded:
         raise ChannelOff.of("channel", ChannelOff.default_message)
+
+
+def check_offered(channel: PaymentChannel, store_id: int | None) -> None:
+    """As `check_offer`, for an order of a store or of none."""
+    check_offer(channel, *session().execute(select(*offer_columns(channel, store_id))).one())
 
 
 def switch_name(channel: PaymentChannel) -> str:
@@ -233,9 +233,14 @@ def switch_name(channel: PaymentChannel) -> str:
 
 def offered_channels(store_id: int | None = None) -> list[PaymentChannel]:
     """Return the ways of paying, over the counter too, that are set up and on, everywhere or in a store."""
-    rows = session().execute(select(_ROWS.c.channel, _ROWS.c.is_enabled))
-    known = {row.channel: row.is_enabled for row in rows}
-    off = set(session().scalars(select(_OFF.c.channel).where(_OFF.c.store_id == store_id)))
+    everywhere = select(_ROWS.c.channel, _ROWS.c.is_enabled, literal(False).label("is_off"))
+    here = select(_OFF.c.channel, literal(True), literal(True)).where(_OFF.c.store_id == store_id)
+    known, off = {}, set()
+    for name, is_enabled, is_off in session().execute(everywhere.union_all(here)):
+        if is_off:
+            off.add(name)
+        else:
+            known[name] = is_enabled
     return [
         channel
         for channel in PaymentChannel

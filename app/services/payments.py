@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import func, select
@@ -70,9 +70,8 @@ def start_payment(no: str, *, channel: str, actor: Actor, now: datetime) -> dict
     that is switched off, InvalidTransition when nothing is to be paid, Unavailable when the service does not
     answer.
     """
-    order = session().get_one(Order, find_order(no, actor=actor), populate_existing=True)
-    kind = channels.find_channel(channel, order.store_id)
-    _close_misfits(order, kind, now=now)
+    kind = channels.find_channel(channel)
+    _close_misfits(_load_payable(no, kind, actor), kind, now=now)
     attempt = _save_attempt(no, kind, actor=actor, now=now)
     try:
         params = channels.payment_channel(kind).create_payment(attempt.request)
@@ -82,6 +81,20 @@ def start_payment(no: str, *, channel: str, actor: Actor, now: datetime) -> dict
         log.warning("payment %s refused: %s", attempt.request.payment_no, refusal.code)
         raise _refusal(attempt, now=now) from refusal
     return {"payment_no": attempt.request.payment_no, "channel": kind.value, "params": params}
+
+
+def _load_payable(no: str, channel: PaymentChannel, actor: Actor) -> Order:
+    """Return an order once it is known that its store offers *channel*."""
+    found = select(Order, *channels.offer_columns(channel, Order.store_id))
+    order, *offer = (
+        session()
+        .execute(
+            found.where(Order.id == find_order(no, actor=actor)).execution_options(populate_existing=True)
+        )
+        .one()
+    )
+    channels.check_offer(channel, *offer)
+    return cast(Order, order)
 
 
 def _refusal(attempt: _Attempt, *, now: datetime) -> DomainError:

@@ -380,6 +380,23 @@ def test_shipping_is_refused_for_unpaid_unknown_and_foreign_orders(
     assert refused(wechat.call, path, shipping(order_key=key, shipping_list=[])).errcode == 10060008
 
 
+def test_what_is_left_after_a_refund_is_released_when_it_is_reported(
+    shop: Shop, wechat: LoopbackClient
+) -> None:
+    transaction = shop.paid()
+    path, shown = "/wxa/sec/order/upload_shipping_info", "/_control/payments/wechat/P20260101"
+    key = {"order_number_type": 2, "transaction_id": transaction["transaction_id"]}
+    shop.refund("R1", 2800)
+    assert shop.live.get(shown).json()["is_released"] is False
+
+    assert wechat.call(path, shipping(order_key=key))["errcode"] == 0
+
+    assert shop.live.get(shown).json()["is_released"] is True
+    shop.refund("R2", 10000)
+    again = shipping(order_key=key, shipping_list=[{"item_desc": "包间 2 小时"}])
+    assert refused(wechat.call, path, again).errcode == 10060004
+
+
 def test_unknown_path_and_method_are_answered_in_the_service_s_own_form(live: Live) -> None:
     assert live.get("/wxa/unknown").json()["errcode"] == 40066
     assert live.get(SEND).json()["errcode"] == 43002

@@ -24,6 +24,7 @@ from tests.sandbox.live import Live, start_live
 from tests.services.counter import refused, unchanged
 from tests.services.merchant import OTHER_KEY, PASSWORD, alipay, new_key, pfx, unionpay, wechat
 from tests.services.shop import Shop
+from tests.views.helpers import counted_statements
 
 
 @pytest.fixture
@@ -62,6 +63,14 @@ def test_off_in_a_store_is_refused_there_only(shop: Shop, owner: Actor) -> None:
         ("channel.switch", shop.store.id, {"is_on": False}),
         ("channel.switch", shop.store.id, {"is_on": True}),
     ]
+
+
+def test_asking_where_it_is_on_costs_no_statement_of_its_own(shop: Shop) -> None:
+    no = shop.book()
+    with counted_statements() as sent:
+        payments.start_payment(no, channel="wechat_jsapi", actor=shop.guest, now=shop.now)
+    asked = [statement for statement in sent if "channel_exclusions" in statement]
+    assert len(asked) == 1 and "FROM orders" in asked[0]
 
 
 def test_off_everywhere_settles_and_refunds_what_is_under_way(shop: Shop, owner: Actor) -> None:

@@ -128,14 +128,14 @@ def with_alipay() -> dict[str, Any]:
 def test_alipay_is_offered_once_it_is_set_up_and_while_it_is_on(tmp_path: Path, now: datetime) -> None:
     channels.register_credentials(write(tmp_path, credentials()), now=now)
     with pytest.raises(InvalidField):
-        channels.find_channel("alipay_qr")
+        channels.check_offered(PaymentChannel.ALIPAY_QR, None)
     with pytest.raises(InvalidField):
         channels.login_service("alipay")
     assert channels.code_channels() == [PaymentChannel.WECHAT_NATIVE]
 
     channels.register_credentials(write(tmp_path, with_alipay()), now=now)
 
-    assert channels.find_channel("alipay_qr") is PaymentChannel.ALIPAY_QR
+    channels.check_offered(PaymentChannel.ALIPAY_QR, None)
     assert channels.code_channels() == [PaymentChannel.WECHAT_NATIVE, PaymentChannel.ALIPAY_QR]
     assert channels.payment_channel(PaymentChannel.ALIPAY) is channels.callback_channel("alipay")
     identity = channels.payment_identity(PaymentChannel.ALIPAY)
@@ -143,8 +143,8 @@ def test_alipay_is_offered_once_it_is_set_up_and_while_it_is_on(tmp_path: Path, 
     assert channels.login_service("alipay") == (channels.alipay(), "2021000000000001")
     next(row for row in rows() if row.channel == "alipay").is_enabled = False
     db.session.commit()
-    with pytest.raises(InvalidField):
-        channels.find_channel("alipay")
+    with pytest.raises(ChannelOff):
+        channels.check_offered(PaymentChannel.ALIPAY, None)
     assert channels.code_channels() == [PaymentChannel.WECHAT_NATIVE]
 
 
@@ -193,7 +193,7 @@ def test_service_that_is_switched_off(tmp_path: Path, now: datetime) -> None:
     # What a payment service has is settled and refunded; nobody is offered it any more.
     assert channels.payment_channel(PaymentChannel.WECHAT_JSAPI)
     with pytest.raises(ChannelOff):
-        channels.find_channel("wechat_jsapi")
+        channels.check_offered(PaymentChannel.WECHAT_JSAPI, None)
 
 
 def test_unusable_keys_are_unavailable(tmp_path: Path, now: datetime) -> None:

@@ -10,8 +10,10 @@ import pytest
 from werkzeug.test import TestResponse
 
 from app.domain import merchant_keys as keys
+from app.domain.states import ShippingStatus
+from app.extensions import db
 from app.gateways.ports import GatewayRefused
-from app.models import AuditEntry, ChannelCredential, ChannelExclusion, Refund, Store
+from app.models import AuditEntry, ChannelCredential, ChannelExclusion, Refund, ShippingReport, Store
 from app.services import cancellations, refunds
 from tests.services.counter import unchanged
 from tests.services.merchant import API_V3_KEY, KEY, PASSWORD, alipay, unionpay, wechat
@@ -170,3 +172,21 @@ def test_stuck_refund_is_settled_on_its_order(shop: Shop, log_in: LogIn, stuck: 
     assert (done.status_code, done.location) == (302, f"/orders/{no}")
     assert (shop.rows(Refund)[0].route, shop.rows(Refund)[0].status) == ("transfer", "succeeded")
     assert manager.post("/refunds/R000/retry", data={}).status_code == 404
+
+
+def test_report_that_was_given_up_is_sent_again(shop: Shop, log_in: LogIn) -> None:
+    shop.paid_booking()
+    (report,) = shop.rows(ShippingReport)
+    report.status, report.next_attempt_at = ShippingStatus.DEAD, None
+    db.session.commit()
+    manager = log_in("Manager")
+    assert "/shipping-reports/list/" in manager.get("/").get_data(as_text=True)
+
+    answer = manager.post(f"/shipping-reports/action/resend/{report.id}")
+
+    assert answer.status_code == 302
+    (report,) = shop.rows(ShippingReport)
+    assert (report.status, report.next_attempt_at) == (ShippingStatus.WAITING, shop.now)
+    analyst = log_in("Analyst")
+    with unchanged():
+        analyst.post(f"/shipping-reports/action/resend/{report.id}")
