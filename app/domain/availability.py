@@ -111,16 +111,6 @@ def availability_spans(
     ]
 
 
-def room_state_at(
-    at: datetime, *, open_spans: Sequence[Span], busy: Iterable[BusySpan], blocks: Iterable[BlockSpan] = ()
-) -> str:
-    """Return what the room is at one instant, lead times aside: free means that nobody uses or blocks it."""
-    moment = us_of(at)
-    base = ground(moment, moment + 1, _tuples(open_spans), None)
-    reason = paint(base, map(_taken, busy), map(_barred, blocks))[0][2]
-    return STATES.get(reason, reason)
-
-
 def _tuples(spans: Iterable[Span]) -> list[tuple[int, int]]:
     return [(us_of(span.start_at), us_of(span.end_at)) for span in spans]
 

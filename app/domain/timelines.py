@@ -296,8 +296,12 @@ def present_state(
 ) -> tuple[str, int]:
     """Return why a room is as it is now (lead times aside), and until when that is sure.
 
-    *taken* are sorted; what is given reaches to *known_until*.
+    *taken* are sorted; what is given reaches to *known_until*. Guests who were let in before their time use
+    the room already.
     """
+    early = next((each for each in taken if each[4] == "in_use" and now < each[1]), None)
+    if early is not None:
+        return "in_use", min(early[2], known_until)
     first = next((each for each in taken if each[3] > now), None)
     using = [] if first is None else [first]
     moment = ground(now, now + 1, open_spans, None)

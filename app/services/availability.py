@@ -12,17 +12,17 @@ from typing import Any
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import Connection, Select, and_, bindparam, select
 
-from app.domain.availability import free_minutes_on, room_state_at
+from app.domain.availability import STATES, free_minutes_on
 from app.domain.errors import InvalidField, NotFound
 from app.domain.opening import opening_spans
 from app.domain.slots import MINUTE, Span, local_day
-from app.domain.timelines import us_of
+from app.domain.timelines import present_state, us_of
 from app.extensions import current_scope
 from app.models import Room, Store
-from app.services.occupancy import MOMENT
+from app.services.occupancy import MOMENT, Use, read_use
 from app.services.painted_rooms import PaintedRoom
 from app.services.painting import FreeTime, find_paintings
-from app.services.room_rules import Occupancy, RoomRules, load_occupancy
+from app.services.room_rules import RoomRules
 from app.services.store_config import config_at, load_room_config
 from app.services.unit_of_work import reading
 
@@ -161,15 +161,17 @@ def _window(from_at: datetime, to_at: datetime) -> Span:
 
 def present_states(rooms: Sequence[RoomRules], *, now: datetime) -> dict[int, str]:
     """Return what each room is at this moment; lead times and horizons play no part."""
-    moment = Span(now, now + MINUTE)
-    occupancy = load_occupancy([room.room_id for room in rooms], moment, now=now)
-    return {room.room_id: _present_state(room, occupancy, now) for room in rooms}
+    ids = [room.room_id for room in rooms]
+    with reading() as connection:
+        uses = read_use(connection, [], Span(now, now + MINUTE), now=now, present_ids=ids)
+    return {room.room_id: _present_state(room, uses[room.room_id], now) for room in rooms}
 
 
-def _present_state(room: RoomRules, occupancy: Occupancy, now: datetime) -> str:
-    busy, blocks = occupancy[room.room_id]
-    open_spans = opening_spans(room.opening, room.tz, Span(now, now + MINUTE))
-    return room_state_at(now, open_spans=open_spans, busy=busy, blocks=blocks)
+def _present_state(room: RoomRules, use: Use, now: datetime) -> str:
+    hours = opening_spans(room.opening, room.tz, Span(now, now + MINUTE))
+    open_time = [(us_of(span.start_at), us_of(span.end_at)) for span in hours]
+    reason, _ = present_state(use.taken, use.barred, open_time, us_of(now), us_of(now + MINUTE))
+    return STATES.get(reason, reason)
 
 
 def get_room_calendar(room_id: int, *, month: str, now: datetime) -> list[dict[str, Any]]:

@@ -10,7 +10,6 @@ from app.domain.availability import (
     free_minutes_on,
     free_spans,
     load_window,
-    room_state_at,
 )
 from app.domain.booking_rules import BlockSpan, BookingPolicy, BusySpan, busy_span
 from app.domain.opening import OpeningRule, opening_spans
@@ -151,28 +150,6 @@ def test_neighbours_with_references_stay_apart() -> None:
     assert refs == ["A1", "A2"]
     nameless = [BusySpan(first, first, "reserved"), BusySpan(second, second, "reserved")]
     assert len([part for part in timeline(busy=nameless) if part.state == "reserved"]) == 1
-
-
-@pytest.mark.parametrize(
-    ("label", "moment", "state"),
-    [
-        ("before opening", "09:59", "closed"),
-        ("free, though the lead would refuse it", "10:00", "free"),
-        ("reserved", "12:00", "reserved"),
-        ("cleaning", "14:00", "cleaning"),
-        ("cleaned", "14:15", "free"),
-        ("blocked", "16:00", "blocked"),
-    ],
-)
-def test_room_state_at(label: str, moment: str, state: str) -> None:
-    open_spans = opening_spans(OPENING, TZ, DAY)
-    found = room_state_at(
-        at(moment),
-        open_spans=open_spans,
-        busy=[booked("12:00", "14:00")],
-        blocks=[BlockSpan(span("16:00", "17:00"))],
-    )
-    assert found == state
 
 
 def test_free_minutes_of_a_day() -> None:

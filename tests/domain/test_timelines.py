@@ -169,6 +169,15 @@ def test_the_present_is_sure_until_its_next_edge(label: str, now: str, state: st
     assert present_state(taken, barred, open_spans, us_of(at(now)), known_until) == (state, end)
 
 
+def test_guests_who_came_early_use_the_room() -> None:
+    core, busy = span("12:00", "14:00"), span("11:55", "14:15")
+    edges = tuple(map(us_of, (busy.start_at, core.start_at, core.end_at, busy.end_at)))
+    known_until = us_of(at("2026-03-12 00:00"))
+    for moment in ("11:50", "11:57"):
+        found = present_state([(*edges, "in_use", "A")], [], [], us_of(at(moment)), known_until)
+        assert found == ("in_use", us_of(core.end_at))
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.sampled_from([TZ, NEW_YORK, ZoneInfo("Asia/Kathmandu"), ZoneInfo("Australia/Lord_Howe")]),

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 from sqlalchemy import select, text
 
-from app.domain.availability import availability_spans, load_window, room_state_at
+from app.domain.availability import STATES, availability_spans, load_window
 from app.domain.booking_rules import BlockSpan, BookingPolicy, BusySpan
 from app.domain.errors import DomainError
 from app.domain.opening import OpeningRule, opening_spans
@@ -90,7 +90,7 @@ def _expected_room(room: Room, store: Store, window: Span, now: datetime) -> dic
     present = opening_spans(hours, tz, Span(now, now + MINUTE))
     return {
         "room_id": str(room.id),
-        "state": room_state_at(now, open_spans=present, busy=busy, blocks=blocks),
+        "state": _state_at(now, present, busy, blocks),
         "spans": [
             {
                 "start_at": part.start_at.astimezone(tz).isoformat(timespec="seconds"),
@@ -101,6 +101,18 @@ def _expected_room(room: Room, store: Store, window: Span, now: datetime) -> dic
             for part in spans
         ],
     }
+
+
+def _state_at(now: datetime, hours: list[Span], busy: list[BusySpan], blocks: list[BlockSpan]) -> str:
+    """What shows first holds: guests, early ones too, blocks, cleaning, opening hours."""
+    words = [
+        *("in_use" for taken in busy if taken.state == "in_use" and now < taken.core.start_at),
+        *(taken.state for taken in busy if taken.core.has(now)),
+        *("blocked" for block in blocks if block.span.has(now)),
+        *("cleaning" for taken in busy if taken.busy.has(now)),
+        "free" if hours else "closed",
+    ]
+    return STATES.get(words[0], words[0])
 
 
 def _policy_of(room: Room) -> BookingPolicy:
