@@ -217,17 +217,17 @@ def _numbered(differences: list[Difference]) -> list[Difference]:
 def sum_up(entries: Iterable[BillEntry], books: Books) -> dict[int | None, Sums]:
     """Return both sides' sums by store; None stands for orders of several stores and for unknown ones.
 
-    Only what has succeeded counts, on either side.
+    A refund that is under way there counts on both sides, whatever state it has here; a failed one does not.
     """
     sums: defaultdict[int | None, Sums] = defaultdict(Sums)
     for entry in entries:
         booked = books.known.get(entry.key) or books.known.get(("payment", entry.payment_no))
         store = sums[booked.store_id if booked else None]
-        if entry.status == "succeeded":
+        if entry.status != "failed":
             store.there.add(entry.kind, entry.amount_fen)
             store.fee_fen += entry.fee_fen
         same = books.known.get(entry.key)
-        if same is not None and same.is_settled:
+        if same is not None and (same.is_settled or entry.status == "processing"):
             store.here.add(same.kind, same.amount_fen)
     for booked in books.missing:
         sums[booked.store_id].here.add(booked.kind, booked.amount_fen)

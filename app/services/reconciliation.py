@@ -89,7 +89,8 @@ def _due_days(now: datetime) -> list[tuple[str, date]]:
         rows = session().scalars(
             select(Bill).where(Bill.service == BillService.of(service), Bill.bill_on >= start_on)
         )
-        plans = {row.bill_on: row.next_try_at for row in rows}
+        # A run that died before its end is as good as none.
+        plans = {row.bill_on: row.next_try_at for row in rows if row.checked_at is not None}
         for on in dates_between(start_on, today - timedelta(days=1)):
             next_try_at = plans.get(on, ready_at(on))
             if next_try_at is not None and next_try_at <= now:

@@ -146,12 +146,18 @@ def test_thousands_of_rows_differ_in_the_one_that_differs() -> None:
     assert [each.number for each in compare(entries, books(*ours))] == ["P4321"]
 
 
-def test_sums_by_store_count_only_what_has_succeeded() -> None:
-    entries = [PAID, BACK, replace(BACK, refund_no="R2", status="processing"), replace(PAID, payment_no="P9")]
-    ours = books(OUR_PAID, OUR_BACK, missing=(replace(OUR_PAID, number="P2", store_id=4, amount_fen=5),))
+def test_sums_by_store_count_what_has_not_failed() -> None:
+    under_way = replace(BACK, refund_no="R2", status="processing", amount_fen=100, fee_fen=0)
+    failed = replace(BACK, refund_no="R3", status="failed")
+    entries = [PAID, BACK, under_way, failed, replace(PAID, payment_no="P9")]
+    open_here = [
+        replace(OUR_BACK, number=number, amount_fen=100, is_settled=False) for number in ("R2", "R3")
+    ]
+    lacking = replace(OUR_PAID, number="P2", store_id=4, amount_fen=5)
+    ours = books(OUR_PAID, OUR_BACK, *open_here, missing=(lacking,))
 
     assert sum_up(entries, ours) == {
-        3: Sums(Side(1, 12800, 1, 6400), Side(1, 12800, 1, 6400), 39),
+        3: Sums(Side(1, 12800, 2, 6500), Side(1, 12800, 2, 6500), 39),
         None: Sums(Side(), Side(1, 12800), 77),
         4: Sums(Side(1, 5), Side()),
     }

@@ -186,3 +186,18 @@ def test_two_runs_at_once_leave_one_result(ledger: Ledger, app: Flask) -> None:
     assert ledger.differences() == [(DifferenceKind.MISSING_HERE, "SHOP2026000001", None, 999)]
     assert len(ledger.shop.rows(Bill)) == 1 and len(ledger.shop.rows(BillSum)) == 2
     assert sum(row.paid_fen for row in {payment.order for payment in ledger.shop.rows(Payment)}) == 24000
+
+
+def test_a_run_that_died_is_made_up_for(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.take(is_known=False)
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(reconciliation, "_keep", die)
+        ledger.run()
+
+    assert [bill.checked_at for bill in ledger.shop.rows(Bill)] == [None]
+    assert reconciliation.reconcile_due_days(now=ledger.next_noon) == 1
+    assert [bill.status for bill in ledger.shop.rows(Bill)] == [BillStatus.MATCHED]
