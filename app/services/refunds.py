@@ -57,6 +57,8 @@ def refundable_fen(order: Order) -> int:
 
     A payment that came twice is on its way back although `refunded_fen` does not know of it yet.
     """
+    if order.paid_fen == 0:
+        return 0
     left = select(func.sum(Payment.amount_fen - Payment.refund_reserved_fen)).where(
         Payment.order_id == order.id, Payment.status == PaymentStatus.SUCCEEDED
     )
