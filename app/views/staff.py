@@ -54,6 +54,7 @@ PERMISSION_NAMES: dict[str, Any] = {
     "can_end": _l("End"),
     "can_resend": _l("Send again"),
     "can_settle": _l("Settle refunds"),
+    "can_switch": _l("Switch on or off"),
     "can_run": _l("Fetch and compare"),
     "can_resolve": _l("Resolve differences"),
     "menu_access": _l("Menu"),
