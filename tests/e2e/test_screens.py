@@ -24,10 +24,19 @@ OWNER = (
     ),
     *("/notifications/list/", "/notification-templates/edit/1", "/audit/list/", "/staff/list/", "/staff/add"),
     *("/roles/list/", "/media-items/list/", "/opening-hours/list/", "/profile/"),
+    *("/payment-channels/", "/payment-channels/wechat_pay", "/payment-channels/counter_cash"),
+    "/shipping-reports/list/",
 )
 PAGES = {
     "Owner": OWNER,
-    "Manager": ("/", "/redemption/", "/rooms/edit/{room_id}", "/campaigns/list/", "/audit/list/"),
+    "Manager": (
+        "/",
+        "/redemption/",
+        "/rooms/edit/{room_id}",
+        "/campaigns/list/",
+        "/audit/list/",
+        "/payment-channels/wechat_pay",
+    ),
     "Cashier": ("/", "/redemption/", "/walk-ins/", "/orders/list/", "/redemptions/list/"),
     "Service": ("/", "/orders/list/", "/customers/list/", "/notifications/list/"),
     "Analyst": ("/", "/orders/list/", "/payments/list/", "/vouchers/list/"),
