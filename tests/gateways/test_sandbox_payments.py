@@ -109,6 +109,7 @@ def test_a_paid_order_is_reported_as_delivered(
     transaction_no = channel.query_payment(paid.payment_no).transaction_no
     assert transaction_no is not None
 
+    assert program.is_trade_managed()
     program.upload_shipping_info(ShippingInfo(transaction_no, OPENID, paid.description, utc_now()))
 
     with pytest.raises(GatewayRefused, match="10060001"):

@@ -14,6 +14,7 @@ from tests.gateways.mini_program_platform import (
     CREDENTIALS,
     JPEG,
     LOGIN,
+    MANAGED,
     OK,
     OPENID,
     PHONE,
@@ -251,6 +252,24 @@ def test_a_delivered_order_is_reported(platform: Loopback, program: WeChatMiniPr
         "upload_time": "2026-03-14T12:00:00.000+08:00",
         "payer": {"openid": OPENID},
     }
+
+
+@pytest.mark.parametrize("is_managed", [True, False])
+def test_whether_money_is_held_is_asked_once(
+    platform: Loopback, program: WeChatMiniProgram, is_managed: bool
+) -> None:
+    platform.on(MANAGED, json_answer(OK | {"is_trade_managed": is_managed}))
+
+    assert [program.is_trade_managed() for _ in range(3)] == [is_managed] * 3
+
+    asked = [request for request in platform.requests if request.path == MANAGED]
+    assert [request.json for request in asked] == [{"appid": CREDENTIALS.app_id}]
+
+
+def test_an_answer_that_says_neither_is_no_answer(platform: Loopback, program: WeChatMiniProgram) -> None:
+    platform.on(MANAGED, json_answer(OK | {"is_trade_managed": "yes"}))
+    with pytest.raises(GatewayUnavailable):
+        program.is_trade_managed()
 
 
 def test_secrets_are_neither_shown_nor_logged(
