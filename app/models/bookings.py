@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.domain.states import BookingState
+from app.domain.states import OCCUPYING_STATES, BookingState
 from app.models.base import Base, Instant, MaybeInstant, reference
 from app.models.rooms import Room
 from app.models.scope import StoreScoped
@@ -15,7 +15,9 @@ from app.models.stores import Store
 from app.models.types import UtcDateTime, labelled
 
 OVERLAP_CONSTRAINT = "ex_bookings_room_overlap"
-_OCCUPYING = "state IN ('held', 'reserved', 'in_use', 'ended')"
+_OCCUPYING = (
+    f"state IN ({', '.join(repr(state.value) for state in BookingState if state in OCCUPYING_STATES)})"
+)
 
 
 class Booking(StoreScoped, Base):

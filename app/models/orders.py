@@ -105,6 +105,10 @@ class Order(StoreScoped, Base):
     vouchers: Mapped[list[Voucher]] = relationship(
         order_by=Voucher.id, backref="order", foreign_keys=[Voucher.order_id]
     )
+    # Those that pay a booking; `vouchers` are those that a group-buy order sold.
+    used_vouchers: Mapped[list[Voucher]] = relationship(
+        order_by=Voucher.id, viewonly=True, foreign_keys=[Voucher.booking_order_id]
+    )
 
     @property
     def subject(self) -> str:

@@ -119,7 +119,7 @@ def _check_payments(order: Order) -> None:
 def add_line(order: Order, line: QuoteLine) -> None:
     """Add a line to a locked order and bring its sums up to date."""
     last = session().scalar(select(func.max(OrderLine.position)).where(OrderLine.order_id == order.id))
-    add_lines(order, [line], {}, first_position=0 if last is None else last + 1)
+    add_lines(order, [line], first_position=0 if last is None else last + 1)
     session().flush()
     rows = session().execute(
         select(OrderLine.kind, OrderLine.amount_fen).where(OrderLine.order_id == order.id)

@@ -8,7 +8,6 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
-    ColumnElement,
     Integer,
     Select,
     String,
@@ -27,12 +26,13 @@ from app.domain.booking_rules import BlockSpan, BusySpan
 from app.domain.discounts import Buyer, segments_of
 from app.domain.errors import NotFound
 from app.domain.slots import Span, local_date, local_day
-from app.domain.states import OCCUPYING_STATES, BookingState, OrderKind, OrderStatus
+from app.domain.states import OCCUPYING_STATES, BookingState
 from app.models import Booking, Customer, IdempotencyKey, Order, Room, RoomBlock, Store
 from app.models.types import UtcDateTime
 from app.services.idempotency import SCOPE, KeyedRequest
 from app.services.inserts import next_id
 from app.services.notice_drafts import NoticeFacts, parse_templates, reaches_wechat, templates_of
+from app.services.price_books import earlier_orders
 from app.services.quotes import Draft, Offer
 from app.services.unit_of_work import dialect_name, session
 
@@ -159,6 +159,7 @@ _IS_HELD = _BOOKINGS.c.state == _word(BookingState.HELD.value)
 def _statement(dialect: str) -> Select[Any]:
     """Made once for each engine: building it costs more than the database takes to answer."""
     upcoming, block, mine = _next_booking(), _block(), _counts()
+    has_ordered = earlier_orders(_number("customer"), _at("now")).exists()
     version = (
         select(_STORES.c.config_version)
         .join(_ROOMS, _ROOMS.c.store_id == _STORES.c.id)
@@ -172,7 +173,7 @@ def _statement(dialect: str) -> Select[Any]:
         _CUSTOMERS.c.language,
         reaches_wechat(_CUSTOMERS.c.id),
         templates_of(_word(CREATED), _CUSTOMERS.c.language, dialect),
-        case((bindparam("asks_orders"), _has_ordered()), else_=false()),
+        case((bindparam("asks_orders"), has_ordered), else_=false()),
         *mine.c,
         *upcoming.c,
         *block.c,
@@ -237,20 +238,4 @@ def _counts() -> Any:
             or_(~_IS_HELD, _BOOKINGS.c.hold_expires_at > _at("now")),
         )
         .subquery("mine")
-    )
-
-
-def _has_ordered() -> ColumnElement[bool]:
-    """As `price_books.has_ordered_before`."""
-    is_waiting = and_(
-        _ORDERS.c.status == _word(OrderStatus.PENDING_PAYMENT.value), _ORDERS.c.expires_at > _at("now")
-    )
-    return (
-        select(_ORDERS.c.id)
-        .where(
-            _ORDERS.c.customer_id == _number("customer"),
-            _ORDERS.c.kind == _word(OrderKind.BOOKING.value),
-            or_(_ORDERS.c.paid_at.is_not(None), is_waiting),
-        )
-        .exists()
     )

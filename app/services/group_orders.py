@@ -182,7 +182,7 @@ def _save(
     session().add(order)
     session().flush()
     line = QuoteLine(LineKind.PACKAGE, campaign.title, total_fen, unit_fen=campaign.price_fen)
-    add_lines(order, [line], {})
+    add_lines(order, [line])
     record_event(order, "create", actor=actor, now=now, target=OrderStatus.PENDING_PAYMENT)
     step = "start" if team is None or team.starter_id == customer_id else "join"
     campaigns.record_step(

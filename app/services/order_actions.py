@@ -11,12 +11,19 @@ from sqlalchemy import Select, or_, select
 from app.domain.changes import check_change
 from app.domain.errors import ChangeNotAllowed
 from app.domain.refund_rules import is_in_window
-from app.domain.states import BookingState, ChangeKind, ChangeStatus, OrderKind, OrderStatus
+from app.domain.states import (
+    BookingState,
+    ChangeKind,
+    ChangeStatus,
+    OrderKind,
+    OrderStatus,
+    RefundRequestStatus,
+    VoucherStatus,
+)
 from app.models import Booking, Order, RoomBlock
 from app.services.overtime import booked_end
 from app.services.pending_changes import CHANGEABLE
-from app.services.refund_decisions import open_request_of
-from app.services.refund_offers import offer_of
+from app.services.refunds import kept_fen
 from app.services.room_rules import frozen_policy
 from app.services.unit_of_work import session
 
@@ -90,8 +97,16 @@ def refuse_refund_request(order: Order, booking: Booking | None, *, now: datetim
         return _l("There is nothing to refund.")
     if booking is not None and not is_in_window(frozen_policy(order.policy), end_at=booking.end_at, now=now):
         return _l("The time to ask for a refund is over.")
-    if offer_of(order, now=now).refundable_fen == 0:
+    if not _has_refundable(order):
         return _l("There is nothing to refund.")
-    if open_request_of(order) is not None:
+    if any(request.status is RefundRequestStatus.REQUESTED for request in order.refund_requests):
         return _l("A refund has been asked for already.")
     return None
+
+
+def _has_refundable(order: Order) -> bool:
+    """Tell whether money is left to give back; used vouchers have earned theirs."""
+    is_issued = order.kind is OrderKind.GROUP_BUY and order.status is OrderStatus.ISSUED
+    if is_issued and all(voucher.status is not VoucherStatus.ISSUED for voucher in order.vouchers):
+        return False
+    return kept_fen(order.payments) > 0

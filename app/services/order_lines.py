@@ -63,7 +63,7 @@ def write_lines(order: Order, lines: Sequence[QuoteLine]) -> dict[str, int]:
     """Make these the lines of a locked order and return its new sums by column."""
     change_rows(delete(OrderLine).where(OrderLine.order_id == order.id))
     session().expire(order, ["lines"])
-    add_lines(order, lines, {})
+    add_lines(order, lines)
     totals = total_lines((line.kind, line.amount_fen) for line in lines)
     return asdict(totals)
 

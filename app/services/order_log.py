@@ -78,11 +78,9 @@ def event_row(
     }
 
 
-def add_lines(
-    order: Order, lines: Iterable[QuoteLine], versions: dict[int, int], *, first_position: int = 0
-) -> None:
-    """Save quote lines on an order, each with the version of the rule that made it."""
-    rows = line_rows(order.id, lines, versions, first_position=first_position)
+def add_lines(order: Order, lines: Iterable[QuoteLine], *, first_position: int = 0) -> None:
+    """Save lines that no rule made, or that know the version of theirs, on an order."""
+    rows = line_rows(order.id, lines, {}, first_position=first_position)
     session().add_all(OrderLine(**row) for row in rows)
 
 

@@ -9,17 +9,16 @@ from zoneinfo import ZoneInfo
 
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import ColumnElement, and_, or_, select
-from sqlalchemy.orm import joinedload, object_session, selectinload
+from sqlalchemy.orm import joinedload, selectinload
 
 from app.domain.actor import Actor
 from app.domain.changes import line_label
 from app.domain.errors import InvalidField, NotFound
 from app.domain.events import event_label
 from app.domain.states import BookingState, LabelledEnum, OrderKind, OrderStatus
-from app.models import Booking, Order, OrderChange, Payment, Refund, Voucher
-from app.services import doors, overtime, vouchers
+from app.models import Booking, Order, OrderChange, Payment, Refund
+from app.services import doors, overtime, refunds, vouchers
 from app.services.cursors import after_id, page_of
-from app.services.dues import outstanding_fen
 from app.services.order_actions import refuse_change, refuse_entry, refuse_extension, refuse_refund_request
 from app.services.quotes import describe_policy
 from app.services.room_rules import frozen_policy
@@ -113,7 +112,9 @@ def _load(*conditions: Any, limit: int | None = None) -> Sequence[Order]:
             selectinload(Order.events),
             selectinload(Order.payments),
             selectinload(Order.refunds),
+            selectinload(Order.refund_requests),
             selectinload(Order.vouchers),
+            selectinload(Order.used_vouchers),
             selectinload(Order.changes).joinedload(OrderChange.room),
             selectinload(Order.bookings).joinedload(Booking.room),
         )
@@ -159,7 +160,8 @@ def due_fen(order: Order, *, now: datetime) -> int:
     if order.kind is OrderKind.GROUP_BUY and order.status is not OrderStatus.PENDING_PAYMENT:
         return 0
     change = waiting_change(order, now=now)
-    return outstanding_fen(order) + (change.amount_fen if change is not None else 0)
+    kept_fen = refunds.kept_fen(order.payments)
+    return max(0, order.total_fen - kept_fen) + (change.amount_fen if change is not None else 0)
 
 
 def describe_order(order: Order, *, now: datetime) -> dict[str, Any]:
@@ -280,10 +282,7 @@ def _refund(refund: Refund) -> dict[str, Any]:
 
 def _vouchers(order: Order) -> list[dict[str, Any]]:
     """A group-buy order shows the vouchers it bought, a booking the voucher that pays it."""
-    rows: Sequence[Voucher] = order.vouchers
-    # An order that is not written yet has none.
-    if order.kind is OrderKind.BOOKING and object_session(order) is not None:
-        rows = vouchers.vouchers_of_booking(order)
+    rows = order.used_vouchers if order.kind is OrderKind.BOOKING else order.vouchers
     return [vouchers.describe_brief(voucher) for voucher in rows]
 
 

@@ -152,12 +152,18 @@ def has_ordered_before(customer_id: int, *, now: datetime, except_order_id: int 
     once its time has run out. *except_order_id* is an order that is priced anew: only those made before it
     count, so that what was the first order stays it.
     """
-    is_waiting = and_(Order.status == OrderStatus.PENDING_PAYMENT, Order.expires_at > now)
-    query = select(Order.id).where(
-        Order.customer_id == customer_id,
-        Order.kind == OrderKind.BOOKING,
-        or_(Order.paid_at.is_not(None), is_waiting),
-    )
+    query = earlier_orders(customer_id, now)
     if except_order_id is not None:
         query = query.where(Order.id < except_order_id)
     return session().scalar(query.limit(1)) is not None
+
+
+def earlier_orders(customer_id: Any, now: Any) -> Select[Any]:
+    """Return the query that `has_ordered_before` asks; a customer and a moment, or parameters for them."""
+    orders = Order.__table__
+    is_waiting = and_(orders.c.status == OrderStatus.PENDING_PAYMENT, orders.c.expires_at > now)
+    return select(orders.c.id).where(
+        orders.c.customer_id == customer_id,
+        orders.c.kind == OrderKind.BOOKING,
+        or_(orders.c.paid_at.is_not(None), is_waiting),
+    )

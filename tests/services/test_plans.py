@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from app.domain.slots import Span
 from app.extensions import db
 from app.models import Store
-from app.services import availability, catalog, painting
+from app.services import availability, catalog, orders, painting
 from app.services.occupancy import read_use
 from app.services.store_config import load_store_rooms
 from app.services.unit_of_work import reading
@@ -95,7 +95,7 @@ LISTS: list[tuple[str, int, Callable[[Shop], Any]]] = [
     ("stores", 3, lambda s: catalog.list_stores(now=s.now)),
     ("rooms", 4, lambda s: catalog.list_rooms(s.store.id, now=s.now)),
     ("room", 4, lambda s: catalog.get_room(s.room.id, now=s.now)),
-    ("store", 5, lambda s: catalog.get_store(s.store.id, now=s.now)),
+    ("store", 6, lambda s: catalog.get_store(s.store.id, now=s.now)),
 ]
 
 
@@ -115,6 +115,24 @@ def test_lists_cost_a_handful_however_long(
         factories.make_price(store, 100 + number)
         factories.make_room()
     assert few == count(lambda: ask(shop)) <= most
+
+
+def test_a_customers_orders_cost_the_same_however_many(shop: Shop) -> None:
+    def ask() -> Any:
+        return orders.list_orders(customer_id=shop.customer.id, now=shop.now)
+
+    campaign = shop.campaign()
+    for number in range(2):
+        shop.paid_booking(3 + 24 * number)
+        no = shop.group_order(campaign)
+        shop.pay(no)
+    assert len(ask()["items"]) == 4
+    few = count(ask)
+    for number in range(2, 6):
+        shop.paid_booking(3 + 24 * number)
+        shop.pay(shop.group_order(campaign))
+    assert len(ask()["items"]) == 12
+    assert count(ask) == few <= 13
 
 
 def plan_of(seen: list[tuple[str, Any]], place: int) -> list[str]:

@@ -21,6 +21,7 @@ from app.domain.states import (
 from app.models import OrderSource
 from app.services.demo.batch import Row
 from app.services.demo.people import Guest
+from app.services.order_log import line_rows
 
 if TYPE_CHECKING:
     from app.services.demo.vouchers import VoucherDraft
@@ -108,22 +109,9 @@ class Draft:
         self.values |= values
 
     def add_lines(self, lines: tuple[QuoteLine, ...], versions: dict[int, int]) -> None:
-        """Take over the lines of a quote."""
-        for position, line in enumerate(lines):
-            self.lines.append(
-                {
-                    "position": position,
-                    "kind": line.kind.value,
-                    "label": line.label,
-                    "rule_id": line.rule_id,
-                    "rule_version": versions.get(line.rule_id) if line.rule_id else None,
-                    "start_at": line.start_at,
-                    "end_at": line.end_at,
-                    "minutes": line.minutes,
-                    "unit_fen": line.unit_fen,
-                    "amount_fen": line.amount_fen,
-                }
-            )
+        """Take over the lines of a quote; the order gets its id when it is saved."""
+        rows = line_rows(0, lines, versions)
+        self.lines += [{name: value for name, value in row.items() if name != "order_id"} for row in rows]
 
     def pay(self, at: datetime, channel: PaymentChannel) -> None:
         """Receive the whole amount."""
