@@ -17,6 +17,9 @@ Pair = tuple[str, str]
 # Words of Latin letters that a Chinese text may contain; all others were forgotten by the translator.
 LATIN_WORDS = {
     *("Wi", "Fi", "QR", "WeChat", "SKU", "VIP", "ID", "IP", "MAC", "UUID", "LDAP", "OID"),
+    # What payment services call their keys and files.
+    *("API", "v", "RSA", "PEM", "pem", "pfx", "PUB_KEY_ID_", "apiclient_cert", "apiclient_key"),
+    *("wx", "a", "f"),
     *("JSON", "CSV", "XLSX", "null", "YYYY", "MM", "DD", "HH", "T", "m"),
     # Names of fields and values that a form or a request really wants.
     *("accepted", "rejected", "thing"),
