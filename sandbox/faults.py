@@ -16,10 +16,10 @@ from flask import Response, request
 from sandbox.fields import Fields
 from sandbox.state import Record, Store
 
-REQUEST_MODES = ("latency", "error", "timeout_after_commit")
+REQUEST_MODES = ("latency", "error", "timeout_after_commit", "no_answer")
 CALLBACK_MODES = ("drop_callback", "duplicate_callback", "reorder")
 MODES = REQUEST_MODES + CALLBACK_MODES
-DEFAULT_SECONDS = {"latency": 2.0, "timeout_after_commit": 30.0, "reorder": 5.0}
+DEFAULT_SECONDS = {"latency": 2.0, "timeout_after_commit": 30.0, "no_answer": 30.0, "reorder": 5.0}
 ABANDON = "sandbox.abandon_after_seconds"
 
 View = Callable[..., Response]
@@ -161,6 +161,9 @@ def _strike(fault: Fault, busy: Busy) -> Response | None:
     if fault.mode == "timeout_after_commit":
         request.environ[ABANDON] = fault.seconds
         return None
+    if fault.mode == "no_answer":
+        request.environ[ABANDON] = fault.seconds
+        return Response(status=503)  # Nobody will see it, and the work is not done.
     return busy(fault)
 
 

@@ -154,8 +154,9 @@ def start_merchant() -> tuple[Merchant, Callable[[], None]]:
     """Start a merchant; the second value stops it."""
     merchant = Merchant()
     handler = type("Handler", (MerchantHandler,), {"merchant": merchant})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
+    # Callbacks come many at once; a short queue would let some of them time out.
+    roomy = type("Server", (ThreadingHTTPServer,), {"request_queue_size": 128, "daemon_threads": True})
+    server = roomy(("127.0.0.1", 0), handler)
     merchant.url = f"http://127.0.0.1:{server.server_port}/notify"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

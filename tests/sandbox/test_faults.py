@@ -55,6 +55,17 @@ def test_latency_delays_the_answer(shop: Shop) -> None:
     assert status == 200 and time.monotonic() - started >= 0.3
 
 
+def test_request_may_be_swallowed_without_being_done(shop: Shop) -> None:
+    shop.live.control("/faults", {"target": "wechat_pay", "mode": "no_answer"})
+    hasty = pay_client(shop.live, timeout=0.3)
+
+    with pytest.raises(requests.exceptions.Timeout):
+        Shop(shop.live, hasty, shop.merchant).prepay()
+
+    assert shop.query()[0] == 404
+    assert shop.prepay()[0] == 200
+
+
 def test_request_that_is_still_asleep_leaves_later_faults_alone(shop: Shop) -> None:
     shop.live.control("/faults", {"target": "wechat_pay", "mode": "latency", "seconds": 1})
     with ThreadPoolExecutor(1) as pool:
