@@ -8,6 +8,7 @@ from flask import flash, request
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
+from sqlalchemy.orm import joinedload
 from wtforms.validators import NumberRange
 
 from app.extensions import db
@@ -282,6 +283,7 @@ class BookingPolicyView(ReferenceView):
             select(BookingPolicy)
             .where(BookingPolicy.store_id == item.store_id, BookingPolicy.room_id.is_not(None))
             .order_by(BookingPolicy.id)
+            .options(joinedload(BookingPolicy.room))
         )
         rows = db.session.scalars(query).all()
         return [

@@ -202,14 +202,10 @@ def test_other_roles_and_stores_move_no_money(
             assert take(client, paid).status_code == takes
             handed = client.post(f"/counter-refunds/{refund_no}/hand-out", json={}, headers=JSON)
             assert handed.status_code == hands_out
-            assert open_shift(client, shop).status_code in (403, 404)
+            assert open_shift(client, shop).status_code == takes
     with unchanged():
-        assert stranger_of(app).post(
-            f"/counter-refunds/{refund_no}/hand-out", json={}, headers=JSON
-        ).status_code in (
-            401,
-            302,
-        )
+        handed = stranger_of(app).post(f"/counter-refunds/{refund_no}/hand-out", json={}, headers=JSON)
+        assert handed.status_code == 401
 
 
 HOSTILE: list[dict[str, Any]] = [
