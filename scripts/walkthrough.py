@@ -18,11 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from scripts import walkthrough_changes as changes
 from scripts import walkthrough_customer as customer
 from scripts import walkthrough_desk as desk
+from scripts import walkthrough_refunds as refunds
 from scripts import walkthrough_stays as stays
 from scripts.walkthrough_alipay import pay_by_alipay
 from scripts.walkthrough_bills import reconcile
+from scripts.walkthrough_counter import work_at_counter
 from scripts.walkthrough_http import Client, Surprise
 from scripts.walkthrough_refusals import refuse
+from scripts.walkthrough_unionpay import pay_by_unionpay, pay_for_nothing
 from scripts.walkthrough_world import World
 
 
@@ -41,6 +44,10 @@ PARTS: tuple[tuple[str, Callable[[World], object]], ...] = (
     ("Cancelling before paying", customer.cancel_unpaid),
     ("Failing to pay", customer.fail_a_payment),
     ("Paying by Alipay", pay_by_alipay),
+    ("Paying by UnionPay", pay_by_unionpay),
+    ("Paying too late and twice", pay_for_nothing),
+    ("Asking for refunds", refunds.ask_for_refunds),
+    ("Refunds that are stuck", refunds.settle_abnormal),
     ("Racing for a room", customer.race),
     ("Being refused", refuse),
     ("Confirming by hand", customer.confirm_by_hand),
@@ -49,6 +56,8 @@ PARTS: tuple[tuple[str, Callable[[World], object]], ...] = (
     ("Moving by staff", changes.move_by_staff),
     ("Vouchers", use_voucher),
     ("Walking in", desk.walk_in),
+    ("The counter", work_at_counter),
+    ("Refunding while guests sit", refunds.refund_while_sitting),
     ("Staying", stays.stay),
     ("The owner", desk.look_after),
     ("Reconciling", reconcile),

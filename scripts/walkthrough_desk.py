@@ -152,7 +152,7 @@ def _check_redeemed(
 
 def walk_in(world: World) -> None:
     """Guests at the counter: a room from now, paid by QR code, let in, and out again."""
-    desk, room_id = _room_from_now(world, 90)
+    desk, room_id = room_from_now(world, 90)
     preview = desk.get(f"/walk-ins/?room_id={room_id}&minutes=90").data["preview"]
     no = desk.submit("/walk-ins/", {"room_id": room_id, "minutes": "90"}, 201).data["no"]
     order = desk.get(f"/orders/{no}").data
@@ -166,7 +166,7 @@ def walk_in(world: World) -> None:
     _pay_and_use(world, desk, no)
 
 
-def _room_from_now(world: World, minutes: int) -> tuple[Desk, str]:
+def room_from_now(world: World, minutes: int) -> tuple[Desk, str]:
     """Return the largest room that is empty now and stays so, and who may let guests in there."""
     for store, desk in _counters(world):
         slots = world.free_slots(store["id"], minutes, after=timedelta(minutes=30), within=timedelta(hours=3))
