@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode
 
 import pytest
-import requests
 from flask import Flask
-from flask.testing import FlaskClient
 
 from app import gateways
 from app.domain.actor import ALL_STORES
@@ -24,9 +21,6 @@ from app.extensions import db, use_scope
 from app.models import Payment, PaymentCallback, Refund
 from app.services import cancellations, channels, clockwork, payments, refunds
 from app.services.callbacks import CallbackRefused
-from sandbox.keys import private_pem
-from sandbox.unionpay_keys import SIGNER, issue, pem_of
-from sandbox.unionpay_messages import Messages
 from tests.sandbox.live import Live, Merchant, Received, start_live, start_merchant
 from tests.services.counter import unchanged
 from tests.services.desk import Desk
@@ -264,53 +258,6 @@ def test_one_notice_many_times_at_once_credits_once(till: Till, app: Flask) -> N
         list(pool.map(read, range(16)))
     assert till.shop.order(no).paid_fen == 12000
     assert len(till.shop.rows(PaymentCallback)) == 1
-
-
-def forged(till: Till, fields: dict[str, str], **keys: str) -> bytes:
-    """The notice signed anew, with the sandbox's keys or others."""
-    told = {name: value for name, value in fields.items() if name not in ("signature", "signPubKeyCert")}
-    ring = till.live.sandbox.context.ring.services[CHANNEL]
-    return urlencode(Messages(ring | keys).sign(told)).encode()
-
-
-def test_hostile_notices_change_nothing_and_ask_nobody(
-    till: Till, client: FlaskClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    no = till.shop.book(3, 2)
-    payment_no = till.start(no)
-    till.succeed(payment_no)
-    notice = till.receive()
-    fields = dict(parse_qsl(notice.body.decode()))
-    stranger = issue(f"041@1@{SIGNER}@1", None, utc_now())
-    foreign = {"signing_key": private_pem(stranger.key), "signing_certificate": pem_of(stranger.certificate)}
-    attacks = {
-        "forged": forged(till, fields, **foreign),
-        "a fen more": urlencode(fields | {"txnAmt": "12001"}).encode(),
-        "a fen less": urlencode(fields | {"txnAmt": "11999"}).encode(),
-        "genuine, a fen more": forged(till, fields | {"txnAmt": "12001"}),
-        "genuine, a fen less": forged(till, fields | {"txnAmt": "11999"}),
-        "genuine, other currency": forged(till, fields | {"currencyCode": "840"}),
-        "genuine, other merchant": forged(till, fields | {"merId": "777290058110048"}),
-        "genuine, unknown payment": forged(till, fields | {"orderId": "P260304000000000000"}),
-        "genuine, no success": forged(till, fields | {"respCode": "05"}),
-        "answer to a query": forged(till, fields | {"origRespCode": "05"}),
-        "giant": b"a=" + b"1" * 900_000,
-        "bad encoding": b"\xff\xfe=%ff",
-        "empty": b"",
-        "nothing signed": b"txnType=01&respCode=00",
-        "field twice": notice.body + b"&txnAmt=12000",
-    }
-    asked: list[Any] = []
-    monkeypatch.setattr(requests, "post", lambda *a, **k: asked.append(a))
-    for path in ("payments", "refunds"):
-        for label, body in attacks.items():
-            with unchanged():
-                answer = client.post(f"/api/v1/{path}/{CHANNEL}/notify", data=body, content_type="text/plain")
-            assert answer.status_code == 400, (label, answer.status_code)
-    assert asked == []
-    genuine = client.post(f"/api/v1/payments/{CHANNEL}/notify", data=notice.body)
-    assert (genuine.status_code, genuine.data) == (200, b"ok")
-    assert till.shop.status(no) is OrderStatus.AWAITING_USE
 
 
 def test_notice_of_a_payment_says_nothing_to_the_address_of_refunds(till: Till) -> None:
