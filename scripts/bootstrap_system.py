@@ -42,6 +42,7 @@ NEEDS = (
     Need("PostgreSQL", lambda: postgres_folder() is not None, "postgresql"),
     Need("Redis", has_redis, "redis-server"),
     Need("Chromium", lambda: chromium_executable() is not None, "chromium"),
+    Need("strace", lambda: shutil.which("strace") is not None, "strace"),
     Need("a Chinese font", has_chinese_font, "fonts-noto-cjk"),
 )
 

@@ -70,7 +70,7 @@ def open_world(
     """Open a shop that one way of paying of the sandbox collects for; its callbacks wait at the merchant."""
     live, merchant = alipay_live, alipay_merchant
     monkeypatch.setattr(channels, "wechat_pay", REAL_WECHAT_PAY)
-    shop = make_shop(start_step_minutes=1)
+    shop = make_shop(start_step_minutes=1, max_open_holds=100_000, max_bookings_per_day=100_000)
     # The services compare expiry and age with their own clock, so these tests begin at the real time.
     shop.now = floor_minute(utc_now())
     channels.register_sandbox_credentials(live.sandbox.settings.data_dir / "credentials.json", now=shop.now)
