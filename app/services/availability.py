@@ -20,8 +20,8 @@ from app.domain.timelines import present_state, us_of
 from app.extensions import current_scope
 from app.models import Room, Store
 from app.services.occupancy import MOMENT, Use, read_use
-from app.services.painted_rooms import PaintedRoom
-from app.services.painting import FreeTime, find_paintings
+from app.services.painted_rooms import Kept, PaintedRoom
+from app.services.painting import FreeTime, find_paintings, kept_rooms, may_keep
 from app.services.room_rules import RoomRules
 from app.services.store_config import config_at, load_room_config
 from app.services.unit_of_work import reading
@@ -86,13 +86,57 @@ def _read(
         for tag in known:
             if _still_holds(tag, seen.mark, window, now):
                 return Answer(tag, None)
-        config = config_at(seen.store_id, seen.config_version)
-        painted = find_paintings(connection, config, seen.state_versions, window, now=now)
+        key = (pieces.__name__, *which.values(), window)
+        answer = kept_answers.find(key, seen.versions, us_of(now)) if may_keep() else None
+        if answer is None:
+            config = config_at(seen.store_id, seen.config_version)
+            painted = find_paintings(connection, config, seen.state_versions, window, now=now)
+            answer = _write(seen, painted, window, now, pieces)
+            if may_keep():
+                kept_answers.keep(key, answer)
+    return Answer(_tag(seen.mark, answer.since, answer.until, window), answer.body)
+
+
+def forget_kept() -> None:
+    """Forget everything that this process keeps of rooms; it is made again when it is asked for."""
+    kept_answers.clear()
+    kept_rooms.clear()
+
+
+def _write(
+    seen: _Seen,
+    painted: Painted,
+    window: Span,
+    now: datetime,
+    pieces: Callable[[Painted, Span], Iterable[Piece]],
+) -> _Written:
     since = max((room.since for room in painted.values()), default=us_of(now))
     until = min((room.until for room in painted.values()), default=us_of(now + MOMENT))
     head = f'{{"version":"{seen.mark}.{until:x}",'.encode()
-    body = b"".join((head, *pieces(painted, window), b"}"))
-    return Answer(_tag(seen.mark, since, until, window), body)
+    return _Written(seen.versions, since, until, b"".join((head, *pieces(painted, window), b"}")))
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """An answer of some versions, right while `since` <= now < `until` (microseconds)."""
+
+    versions: tuple[int, int]
+    since: int
+    until: int
+    body: bytes
+
+    def holds(self, versions: tuple[int, int], now: int) -> bool:
+        """Tell whether this is what would be answered now."""
+        return self.versions == versions and self.since <= now < self.until
+
+    @property
+    def size(self) -> int:
+        """How many bytes it takes up."""
+        return len(self.body)
+
+
+# What is asked again word for word: a screen that polls, many customers who look at one store.
+kept_answers: Kept[tuple[Any, ...], _Written] = Kept(16 * 1024 * 1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +148,14 @@ class _Seen:
     state_versions: dict[int, int]
 
     @property
+    def versions(self) -> tuple[int, int]:
+        """Change with anything: rooms only count up, and which there are is configuration."""
+        return self.config_version, sum(self.state_versions.values())
+
+    @property
     def mark(self) -> str:
-        """Changes with any of the versions: rooms only count up, and which there are is configuration."""
-        text = f"{self.config_version}:{sum(self.state_versions.values())}"
+        """The versions as clients are told them."""
+        text = f"{self.versions[0]}:{self.versions[1]}"
         return hashlib.blake2s(text.encode(), digest_size=8).hexdigest()
 
 

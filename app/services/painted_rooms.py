@@ -14,10 +14,11 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from threading import Lock
+from typing import Generic, Protocol, TypeVar
 
 from app.domain.availability import STATES
 from app.domain.timelines import REASONS, LocalClock, Run
@@ -101,17 +102,32 @@ def _span(start: str, end: str, reason: str) -> str:
     return f'{{"start_at":"{start}","end_at":"{end}",{_TOLD[reason]}}}'
 
 
-class PaintedRooms:
-    """Keeps paintings up to a number of bytes; what was not asked for the longest goes first."""
+class Holding(Protocol):
+    """What is right for its versions and for some time."""
+
+    def holds(self, versions: tuple[int, int], now: int) -> bool:
+        """Tell whether this is what would be made now."""
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes up."""
+
+
+KeyT = TypeVar("KeyT", bound=Hashable)
+HoldingT = TypeVar("HoldingT", bound=Holding)
+
+
+class Kept(Generic[KeyT, HoldingT]):
+    """Keeps up to a number of bytes; what was not asked for the longest goes first."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self.most_bytes = most_bytes
-        self._kept: OrderedDict[Key, PaintedRoom] = OrderedDict()
+        self._kept: OrderedDict[KeyT, HoldingT] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
 
-    def find(self, key: Key, versions: tuple[int, int], now: int) -> PaintedRoom | None:
-        """Return the painting that is right now, if it is kept."""
+    def find(self, key: KeyT, versions: tuple[int, int], now: int) -> HoldingT | None:
+        """Return what is right now, if it is kept."""
         with self._lock:
             found = self._kept.get(key)
             if found is None or not found.holds(versions, now):
@@ -119,12 +135,12 @@ class PaintedRooms:
             self._kept.move_to_end(key)
             return found
 
-    def keep(self, key: Key, painted: PaintedRoom) -> None:
-        """Keep a painting in the place of an older one of the same days."""
+    def keep(self, key: KeyT, made: HoldingT) -> None:
+        """Keep it in the place of an older one under the same key."""
         with self._lock:
             old = self._kept.pop(key, None)
-            self._kept[key] = painted
-            self._bytes += painted.size - (old.size if old else 0)
+            self._kept[key] = made
+            self._bytes += made.size - (old.size if old else 0)
             while self._bytes > self.most_bytes:
                 self._bytes -= self._kept.popitem(last=False)[1].size
 

@@ -28,7 +28,7 @@ from app.domain.timelines import (
 )
 from app.extensions import is_writing
 from app.services.occupancy import MOMENT, Use, read_use
-from app.services.painted_rooms import PaintedRoom, PaintedRooms, write_room
+from app.services.painted_rooms import Kept, Key, PaintedRoom, write_room
 from app.services.room_rules import Occupied, RoomRules, load_uses, occupied_by
 from app.services.store_config import StoreConfig
 from app.services.unit_of_work import in_unit_of_work
@@ -36,7 +36,7 @@ from app.services.unit_of_work import in_unit_of_work
 OpenTime = Sequence[tuple[int, int]]
 Ground = list[tuple[int, int, str]]
 
-kept_rooms = PaintedRooms()
+kept_rooms: Kept[Key, PaintedRoom] = Kept()
 
 
 def find_paintings(
@@ -54,7 +54,7 @@ def find_paintings(
     """
     rooms = [room for room in config.rooms if room.room_id in state_versions]
     days = _days_of(window, config.tz)
-    if in_unit_of_work() or is_writing():
+    if not may_keep():
         return _paint(connection, config, rooms, state_versions, days, now)
     key = _key_of(days, config.tz)
     moment = us_of(now)
@@ -70,6 +70,11 @@ def find_paintings(
             kept_rooms.keep((room_id, *key), painted)
             found[room_id] = painted
     return {room_id: painted for room_id, painted in found.items() if painted is not None}
+
+
+def may_keep() -> bool:
+    """Tell whether what is kept may be used and added to: what a writer sees may still be undone."""
+    return not (in_unit_of_work() or is_writing())
 
 
 def _days_of(window: Span, tz: ZoneInfo) -> Span:

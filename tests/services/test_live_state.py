@@ -25,7 +25,7 @@ from app.domain.states import OCCUPYING_STATES, BookingState, OrderStatus
 from app.extensions import db, writing
 from app.models import Booking, ChannelCredential, Order, Room, RoomBlock, Store
 from app.models import BookingPolicy as PolicyRow
-from app.services import availability, bookings, cancellations, clockwork, painting, payments, stays
+from app.services import availability, bookings, cancellations, clockwork, payments, stays
 from app.services.availability import Answer
 from app.services.painted_rooms import PaintedRoom
 from app.services.quotes import BookingRequest
@@ -162,7 +162,7 @@ class Watch(RuleBasedStateMachine):
     def open_shop(self) -> None:
         db.session.remove()
         empty_tables()
-        painting.kept_rooms.clear()
+        availability.forget_kept()
         self.service.payments.clear()
         identity = {"mchid": MERCHANT, "app_id": APP}
         for channel, values in (("wechat", {"app_id": APP}), ("wechat_pay", identity)):

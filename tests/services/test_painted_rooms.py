@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from app.domain.slots import span_of_minutes
 from app.domain.timelines import MINUTE_US, LocalClock, Run, us_of
-from app.services.painted_rooms import PaintedRoom, PaintedRooms, write_room
+from app.services.painted_rooms import Kept, Key, PaintedRoom, write_room
 from tests.domain.moments import TZ, at
 
 START = at("2026-03-11 00:00")
@@ -89,7 +89,7 @@ def test_every_cut_is_whole(lengths: list[int], data: st.DataObject) -> None:
 def test_a_painting_holds_for_its_versions_and_time(
     label: str, versions: tuple[int, int], now: int, holds: bool
 ) -> None:
-    kept, room = PaintedRooms(), painted(30)
+    kept, room = Kept[Key, PaintedRoom](), painted(30)
     kept.keep((1, 2, 3), room)
     assert kept.find((1, 2, 3), versions, now) is (room if holds else None)
     assert kept.find((1, 2, 4), versions, now) is None
@@ -97,7 +97,7 @@ def test_a_painting_holds_for_its_versions_and_time(
 
 def test_what_was_not_asked_for_the_longest_goes_first() -> None:
     room = painted(30, 30)
-    kept = PaintedRooms(most_bytes=3 * room.size)
+    kept = Kept[Key, PaintedRoom](most_bytes=3 * room.size)
     for number in range(3):
         kept.keep((number, 0, 0), room)
     assert kept.find((0, 0, 0), VERSIONS, 15)
@@ -107,7 +107,7 @@ def test_what_was_not_asked_for_the_longest_goes_first() -> None:
 
 def test_a_newer_painting_takes_the_place_of_the_older() -> None:
     room = painted(30, 30)
-    kept = PaintedRooms(most_bytes=2 * room.size)
+    kept = Kept[Key, PaintedRoom](most_bytes=2 * room.size)
     kept.keep((0, 0, 0), room)
     for version in range(20):
         kept.keep((1, 0, 0), painted(30, 30, versions=(5, version)))

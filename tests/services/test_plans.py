@@ -16,7 +16,7 @@ from sqlalchemy.exc import OperationalError
 from app.domain.slots import Span
 from app.extensions import db
 from app.models import Store
-from app.services import availability, catalog, orders, painting
+from app.services import availability, catalog, orders
 from app.services.occupancy import read_use
 from app.services.store_config import load_store_rooms
 from app.services.unit_of_work import reading
@@ -68,9 +68,9 @@ def test_reading_availability_costs_two_statements_at_most(shop: Shop) -> None:
         lambda: availability.read_room_availability(room_id, **window),
         lambda: availability.read_store_availability(store_id, **far),
     ):
-        painting.kept_rooms.clear()
+        availability.forget_kept()
         tag = ask().tag
-        assert count(lambda ask=ask: (painting.kept_rooms.clear(), ask())) == 2
+        assert count(lambda ask=ask: (availability.forget_kept(), ask())) == 2
         assert count(ask) == 1
         assert tag == ask().tag
 
@@ -84,7 +84,7 @@ def test_what_a_client_knows_costs_one_statement(shop: Shop) -> None:
     ):
         tag = read(which, **window).tag
         # Another process answers, which has painted nothing yet.
-        painting.kept_rooms.clear()
+        availability.forget_kept()
         with statements() as seen:
             assert read(which, **window, known=[tag]).body is None
         assert len(seen) == 1
@@ -165,10 +165,10 @@ def explain(seen: list[tuple[str, Any]], *, is_generic: bool = False) -> list[di
 
 def read_week(store: Store, now: datetime) -> list[tuple[str, Any]]:
     """Read a store's coming week anew and return what was asked."""
-    painting.kept_rooms.clear()
+    availability.forget_kept()
     store_id = store.id
     availability.read_store_availability(store_id, from_at=now, to_at=now + WEEK, now=now)
-    painting.kept_rooms.clear()
+    availability.forget_kept()
     db.session.remove()
     with statements() as seen:
         answer = availability.read_store_availability(store_id, from_at=now, to_at=now + WEEK, now=now)
