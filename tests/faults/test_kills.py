@@ -10,7 +10,9 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.engine import Connection
 
+from app.domain.clock import utc_now
 from app.domain.errors import InvalidTransition
+from app.domain.slots import floor_minute
 from app.domain.states import OrderStatus, VoucherStatus
 from app.extensions import db
 from app.models import PaymentCallback, Redemption, Refund, Voucher
@@ -115,6 +117,8 @@ class Killer:
         self._rest()
 
     def _begin(self) -> Begun:
+        # Callbacks bear the real time; a long run must not fall behind it.
+        self.world.shop.now = floor_minute(utc_now())
         begun = self.begin(self.world)
         db.session.rollback()
         # A child must not share a connection, and who opens SQLite first after a crash has to repair it.
