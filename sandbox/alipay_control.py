@@ -62,7 +62,7 @@ class AlipayControl:
     def adopt(self, payments: list[Fields]) -> int:
         """See PaymentChannel; the fields are those of AdoptedPayment."""
         now = self._context.clock()
-        return self._trades.adopt([read_adopted(fields, now) for fields in payments])
+        return self._refunds.adopt([read_adopted(fields, now) for fields in payments])
 
     def fail(self, out_trade_no: str) -> dict[str, Any]:
         """See PaymentChannel; Alipay knows no failed trade, only one that is closed unpaid."""

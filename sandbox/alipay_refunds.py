@@ -9,6 +9,7 @@ from sandbox.alipay_rules import RefundRequest, moment, refused, yuan
 from sandbox.alipay_trades import CLOSED, Trade, Trades, buyer_fields
 from sandbox.clock import Clock
 from sandbox.state import Store
+from sandbox.wechat_pay_rules import AdoptedPayment, AdoptedRefund
 
 REFUND_WINDOW_SECONDS = 365 * 86400
 
@@ -53,6 +54,15 @@ class Refunds:
             if is_done:
                 refund = self._succeed(refund)
         return refund, is_done
+
+    def adopt(self, payments: list[AdoptedPayment]) -> int:
+        """Store payments that were made elsewhere with their refunds; see `Trades.adopt`."""
+        with self._store.transaction():
+            fresh = [each for each in payments if self._trades.find(each.out_trade_no) is None]
+            for payment in fresh:
+                for refund in payment.refunds:
+                    self._save(_adopted(payment, refund))
+            return self._trades.adopt(fresh)
 
     def find(self, out_request_no: str) -> Refund | None:
         """Return the refund, or None."""
@@ -151,3 +161,15 @@ def _check_repetition(earlier: Refund, request: RefundRequest) -> None:
         raise refused("ACQ.DISCORDANT_REPEAT_REQUEST", "请求信息不一致")
     if earlier.status == "ABNORMAL":
         raise refused("ACQ.TRADE_NOT_ALLOW_REFUND", "买家账户状态异常，当前交易不允许退款")
+
+
+def _adopted(payment: AdoptedPayment, refund: AdoptedRefund) -> Refund:
+    return Refund(
+        out_trade_no=payment.out_trade_no,
+        out_request_no=refund.refund_no,
+        amount=refund.amount,
+        reason=None,
+        created_at=refund.success_at,
+        status="SUCCESS",
+        success_at=refund.success_at,
+    )

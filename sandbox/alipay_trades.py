@@ -223,5 +223,6 @@ def _adopted(adopted: AdoptedPayment) -> Trade:
         trade_no=adopted.transaction_id,
         status=CLOSED if adopted.refunded == adopted.total else PAID,
         paid_at=adopted.success_at,
-        refunded_before=adopted.refunded,
+        refunded_before=adopted.refunded - sum(refund.amount for refund in adopted.refunds),
+        refund_nos=[refund.refund_no for refund in adopted.refunds],
     )

@@ -19,6 +19,7 @@ from tests.servers import chromium_executable
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "pictures"
 DESKTOP, PHONE = (1366, 900), (390, 844)
+TALL = 1480
 MAX_BYTES = 200 * 1024
 COLOURS = 192
 QUIET = (
@@ -73,6 +74,12 @@ def take_desktop(page: Page) -> None:
     page.goto("/orders/list/?_flt_0_status=awaiting_use")
     page.locator("tr[data-row] .cell-main a").first.click()
     save(page, "order")
+    # Money that was paid at the counter and waits there to go back: the longest way of an order.
+    page.goto("/counter-refunds/")
+    page.goto(page.locator("main a[href^='/orders/']").first.get_attribute("href") or "/")
+    page.set_viewport_size({"width": DESKTOP[0], "height": TALL})
+    save(page, "order-page")
+    page.set_viewport_size({"width": DESKTOP[0], "height": DESKTOP[1]})
     hold_extension(page)
     save(page, "order-change")
     show_voucher(page)

@@ -37,22 +37,23 @@ class PaidPayment:
     refunds: tuple[PaidRefund, ...] = ()
 
 
-def adopt_payments(sandbox_url: str, payments: Sequence[PaidPayment]) -> int:
+def adopt_payments(sandbox_url: str, payments: Sequence[PaidPayment], *, service: str = "wechat") -> int:
     """Let the sandbox know *payments* as paid, so that it can refund them; return how many were new to it.
 
-    Safe to repeat. Raises GatewayUnavailable when the sandbox does not take all of them.
+    *service* is who collected them: wechat, alipay or unionpay. Safe to repeat. Raises
+    GatewayUnavailable when the sandbox does not take all of them.
     """
     adopted = 0
+    address = f"{sandbox_url.rstrip('/')}/_control/payments/{service}/adopt"
     with requests.Session() as session:
         # The sandbox is on this machine: no proxy of the environment stands between.
         session.trust_env = False
         for start in range(0, len(payments), MOST_PAYMENTS):
-            adopted += _post(session, sandbox_url, payments[start : start + MOST_PAYMENTS])
+            adopted += _post(session, address, payments[start : start + MOST_PAYMENTS])
     return adopted
 
 
-def _post(session: requests.Session, sandbox_url: str, payments: Sequence[PaidPayment]) -> int:
-    address = f"{sandbox_url.rstrip('/')}/_control/payments/wechat/adopt"
+def _post(session: requests.Session, address: str, payments: Sequence[PaidPayment]) -> int:
     body = {"payments": [_entry(payment) for payment in payments]}
     try:
         answer = session.post(address, json=body, timeout=TIMEOUT_SECONDS, allow_redirects=False)

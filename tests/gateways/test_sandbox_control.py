@@ -6,11 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+import requests
 
 from app.domain.clock import utc_now
 from app.gateways import sandbox_control
 from app.gateways.ports import GatewayUnavailable, RefundRequest
-from app.gateways.sandbox_control import PaidPayment, adopt_payments
+from app.gateways.sandbox_control import PaidPayment, PaidRefund, adopt_payments
 from tests.gateways.conftest import Sandbox
 from tests.gateways.loopback import Answer, Loopback, json_answer
 
@@ -41,6 +42,23 @@ def test_adopted_payment_can_be_refunded(sandbox: Sandbox, loopback: Loopback, p
         notify_url=f"{loopback.url}/refunds",
     )
     assert sandbox.channel().refund(request).status == "processing"
+
+
+@pytest.mark.parametrize("service", ["alipay", "unionpay"])
+def test_others_than_wechat_take_over_what_they_collected(
+    sandbox: Sandbox, payment: PaidPayment, service: str
+) -> None:
+    refund = PaidRefund("R20260301000001", 800, payment.paid_at + timedelta(minutes=5))
+    partly = replace(payment, refunded_fen=800, refunds=(refund,))
+
+    assert adopt_payments(sandbox.url, [partly], service=service) == 1
+    assert adopt_payments(sandbox.url, [partly], service=service) == 0
+
+    shown = requests.get(f"{sandbox.url}/_control/payments/{service}/{partly.payment_no}", timeout=10).json()
+    assert shown["total"] == partly.amount_fen
+    # The bills of UnionPay are not played, so it keeps no refunds of others.
+    told = [(each["out_refund_no"], each["refund"], each["refund_status"]) for each in shown["refunds"]]
+    assert told == ([("R20260301000001", 800, "SUCCESS")] if service == "alipay" else [])
 
 
 def test_many_payments_go_in_pieces(

@@ -19,13 +19,17 @@ from app.domain.errors import LimitReached
 from app.domain.pricing import quote_span
 from app.domain.slots import Span, local_date, local_instant, local_minute
 from app.domain.states import (
+    COUNTER_CHANNELS,
     OCCUPYING_STATES,
     BookingState,
     CampaignStatus,
     OrderKind,
     OrderStatus,
+    PaymentChannel,
     PaymentStatus,
+    RefundRequestStatus,
     RefundStatus,
+    ShiftStatus,
     VoucherStatus,
 )
 from app.extensions import db, use_scope
@@ -35,26 +39,36 @@ from app.models import (
     BookingSession,
     Campaign,
     CampaignBuyer,
+    CounterEntry,
     Customer,
     Media,
     Order,
+    Payment,
     PriceRule,
+    Refund,
+    RefundRequest,
     Room,
     RoomBlock,
+    Shift,
     Staff,
     Store,
     Voucher,
 )
 from app.services import (
+    abnormal_refunds,
     bookings,
     clockwork,
+    counter,
     group_orders,
     orders,
     payments,
     quotes,
     redemptions,
+    refund_requests,
     refunds,
+    shifts,
     teams,
+    today,
 )
 from app.services.demo import load_demo
 from app.services.store_config import load_price_book, load_room, load_store_rooms
@@ -256,6 +270,69 @@ def assert_money_agrees(order: Order) -> None:
         assert order.refunded_fen + order.cancel_fee_fen == order.paid_fen
     if order.status in (OrderStatus.AWAITING_USE, OrderStatus.COMPLETED, OrderStatus.IN_USE):
         assert order.paid_fen == order.total_fen
+
+
+def test_shifts_hold_the_money_of_the_counter(demo: Flask) -> None:
+    entries = session().scalars(select(CounterEntry)).all()
+    assert {entry.channel for entry in entries if entry.amount_fen > 0} == set(COUNTER_CHANNELS)
+    assert [entry for entry in entries if entry.amount_fen < 0]
+    for entry in entries:
+        shift, moved = entry.shift, entry.payment or entry.refund
+        assert moved is not None
+        assert moved.amount_fen == abs(entry.amount_fen)
+        assert (moved.order_id, entry.order.store_id) == (entry.order_id, shift.store_id)
+        assert shift.opened_at <= entry.at <= (shift.closed_at or NOON)
+        assert entry.staff_id == shift.cashier_id
+    taken = select(Payment).where(Payment.channel.in_(COUNTER_CHANNELS))
+    assert {row.id for row in session().scalars(taken)} == {each.payment_id for each in entries} - {None}
+
+
+def test_closed_shifts_were_counted_and_one_is_open(demo: Flask) -> None:
+    found = session().scalars(select(Shift)).all()
+    assert {shift.store_id for shift in found} == {FIRST, MIDDLE, LAST}
+    (open_one,) = [shift for shift in found if shift.status is ShiftStatus.OPEN]
+    assert open_one.store_id == MIDDLE
+    assert session().scalar(select(func.count()).where(CounterEntry.shift_id == open_one.id))
+    actor = staff_actor(0, "", ALL_STORES)
+    differences = set()
+    for shift in found:
+        if shift is open_one:
+            continue
+        shown = shifts.get_shift(shift.id, is_overseer=True, actor=actor)["sums"]
+        for sums in shown:
+            start_fen = shift.float_fen if sums["channel"] is COUNTER_CHANNELS[0] else 0
+            assert sums["expected_fen"] == start_fen + sums["paid_fen"] - sums["refunded_fen"]
+        assert sum(sums["difference_fen"] for sums in shown) == shift.difference_fen
+        assert bool(shift.reason) is (shift.difference_fen != 0)
+        differences.add(shift.difference_fen)
+    assert len(differences) == 2
+
+
+def test_every_way_of_paying_and_giving_back_is_there(demo: Flask) -> None:
+    paid = select(Payment.channel).where(Payment.status == PaymentStatus.SUCCEEDED).distinct()
+    assert set(session().scalars(paid)) >= {
+        *COUNTER_CHANNELS,
+        PaymentChannel.WECHAT_JSAPI,
+        PaymentChannel.WECHAT_NATIVE,
+        PaymentChannel.ALIPAY,
+        PaymentChannel.UNIONPAY,
+    }
+    back = select(Payment.channel).join(Refund, Refund.payment_id == Payment.id)
+    done = back.where(Refund.status == RefundStatus.SUCCEEDED).distinct()
+    assert set(session().scalars(done)) >= {PaymentChannel.ALIPAY, PaymentChannel.UNIONPAY}
+
+
+def test_work_waits_for_staff(demo: Flask) -> None:
+    actor = staff_actor(0, "", ALL_STORES)
+    work = today.list_work(actor=actor, now=NOON)
+    assert (work["stuck_refunds"], work["refund_requests"]) == (2, 1)
+    assert len(abnormal_refunds.list_abnormal(actor=actor)) == 2
+    (task,) = counter.list_refunds(actor=actor)
+    assert task["channel"] is PaymentChannel.COUNTER_CASH
+    waiting, refused = session().scalars(select(RefundRequest).order_by(RefundRequest.status.desc()))
+    assert (waiting.status, refused.status) == (RefundRequestStatus.REQUESTED, RefundRequestStatus.REFUSED)
+    review = refund_requests.get_review(waiting.id, actor=actor, now=NOON)
+    assert review["by_rules_fen"] == waiting.policy_fen > 0
 
 
 def test_orders_cost_what_the_price_function_says(demo: Flask) -> None:

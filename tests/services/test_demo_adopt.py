@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
-from app.domain.states import OrderStatus, PaymentStatus, RefundStatus
+from app.domain.states import OrderStatus, PaymentChannel, PaymentStatus, RefundStatus
 from app.extensions import db
 from app.gateways import sandbox_control
 from app.gateways.ports import GatewayUnavailable
@@ -27,11 +27,16 @@ class Told:
     """Stands in for the sandbox."""
 
     def __init__(self) -> None:
+        # What is told about WeChat's payments, and who was told what about others.
         self.calls: list[tuple[str, list[PaidPayment]]] = []
+        self.others: dict[str, list[PaidPayment]] = {}
         self.is_silent = False
 
-    def adopt(self, sandbox_url: str, payments: Sequence[PaidPayment]) -> int:
-        self.calls.append((sandbox_url, list(payments)))
+    def adopt(self, sandbox_url: str, payments: Sequence[PaidPayment], *, service: str) -> int:
+        if service == "wechat":
+            self.calls.append((sandbox_url, list(payments)))
+        else:
+            self.others[service] = list(payments)
         if self.is_silent:
             raise GatewayUnavailable("the sandbox answered 500", outcome_unknown=True)
         assert not db.session().in_transaction(), "the database waits for the sandbox"
@@ -77,6 +82,27 @@ def test_which_payments_are_told(
     number, transaction_no = payment.payment_no, payment.transaction_no
     expected = [PaidPayment(number, str(transaction_no), payment.amount_fen, 0, paid_at)]
     assert told.calls == [(URL, expected if is_told else [])]
+
+
+@pytest.mark.parametrize(
+    ("channel", "service"),
+    [
+        (PaymentChannel.ALIPAY, "alipay"),
+        (PaymentChannel.ALIPAY_QR, "alipay"),
+        (PaymentChannel.UNIONPAY, "unionpay"),
+        (PaymentChannel.COUNTER_CASH, None),
+    ],
+)
+def test_each_service_is_told_of_what_it_collected(
+    shop: Shop, told: Told, channel: PaymentChannel, service: str | None
+) -> None:
+    change(shop.paid_booking(), Payment, channel=channel)
+
+    assert demo.adopt_payments(URL, now=shop.now) == int(service is not None)
+
+    assert told.calls == [(URL, [])]
+    counts = {name: len(payments) for name, payments in told.others.items()}
+    assert counts == {name: int(name == service) for name in ("alipay", "unionpay")}
 
 
 def test_payments_that_did_not_succeed_are_not_told(shop: Shop, told: Told) -> None:

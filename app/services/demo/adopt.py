@@ -18,7 +18,12 @@ from app.services.unit_of_work import session, transactional
 log = logging.getLogger(__name__)
 
 RECENT = timedelta(days=30)
-COLLECTED_BY_WECHAT = (PaymentChannel.WECHAT_JSAPI, PaymentChannel.WECHAT_NATIVE)
+# Who collected a payment, by the name of the service in the sandbox.
+COLLECTED_BY = {
+    "wechat": (PaymentChannel.WECHAT_JSAPI, PaymentChannel.WECHAT_NATIVE),
+    "alipay": (PaymentChannel.ALIPAY, PaymentChannel.ALIPAY_QR),
+    "unionpay": (PaymentChannel.UNIONPAY,),
+}
 # What these orders paid may still go back, however long ago it came in.
 REFUNDABLE = (
     OrderStatus.PAID,
@@ -36,9 +41,12 @@ def adopt_payments(sandbox_url: str, *, now: datetime) -> int:
     Return how many were new to it; 0 when it does not answer, which is logged: everything but refunds of the
     example data works without. Reads the stores in scope.
     """
-    payments = _load_payments(now)
+    told = {service: _load_payments(channels, now) for service, channels in COLLECTED_BY.items()}
     try:
-        return sandbox_control.adopt_payments(sandbox_url, payments)
+        return sum(
+            sandbox_control.adopt_payments(sandbox_url, payments, service=service)
+            for service, payments in told.items()
+        )
     except GatewayUnavailable as error:
         log.warning("payments of the example data cannot be refunded in the sandbox: %s", error)
         return 0
@@ -46,11 +54,11 @@ def adopt_payments(sandbox_url: str, *, now: datetime) -> int:
 
 # A unit of work of its own, so that nothing is open in the database during the call.
 @transactional
-def _load_payments(now: datetime) -> list[PaidPayment]:
+def _load_payments(channels: tuple[PaymentChannel, ...], now: datetime) -> list[PaidPayment]:
     rows = session().execute(
         select(Payment.id, Payment.payment_no, Payment.transaction_no, Payment.amount_fen, Payment.paid_at)
         .join(Order, Order.id == Payment.order_id)
-        .where(Payment.status == PaymentStatus.SUCCEEDED, Payment.channel.in_(COLLECTED_BY_WECHAT))
+        .where(Payment.status == PaymentStatus.SUCCEEDED, Payment.channel.in_(channels))
         .where(or_(Payment.paid_at >= now - RECENT, Order.status.in_(REFUNDABLE)))
         .order_by(Payment.id)
     )

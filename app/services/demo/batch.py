@@ -27,10 +27,17 @@ class Batch:
         self._next_ids: dict[str, int] = {}
         self._fillers: dict[str, dict[str, Callable[[], Any]]] = {}
 
-    def add(self, model: Any, **values: Any) -> int:
-        """Collect a row of a mapped class and return its id; what is not given gets the column's default."""
+    def reserve(self, model: Any) -> int:
+        """Return the id of a row that is collected later."""
+        return self._take_id(model.__table__)
+
+    def add(self, model: Any, *, row_id: int | None = None, **values: Any) -> int:
+        """Collect a row of a mapped class and return its id, a reserved one or the next.
+
+        What is not given gets the column's default.
+        """
         table: Table = model.__table__
-        row_id = self._take_id(table)
+        row_id = row_id or self._take_id(table)
         fillers = self._fillers.get(table.name) or self._make_fillers(table)
         row = {name: values[name] if name in values else fill() for name, fill in fillers.items()}
         unknown = values.keys() - fillers.keys()

@@ -19,6 +19,7 @@ from app.models import (
     Campaign,
     CampaignBuyer,
     CampaignEvent,
+    CounterEntry,
     Order,
     OrderEvent,
     OrderLine,
@@ -26,12 +27,14 @@ from app.models import (
     Redemption,
     RedemptionAttempt,
     Refund,
+    RefundRequest,
     Team,
     Voucher,
 )
 from app.services.demo.batch import Batch, Row
 from app.services.demo.calendar import Plan, Visit, Way, plan_visits
 from app.services.demo.campaigns import DemoCampaign
+from app.services.demo.counter import work_counters
 from app.services.demo.ledger import Draft, TeamDraft
 from app.services.demo.messages import Names, add_messages
 from app.services.demo.people import Guest, pick_guest
@@ -39,6 +42,7 @@ from app.services.demo.sales import Sales
 from app.services.demo.stores import Shops
 from app.services.demo.stories import Desk, Story, booked_at, open_desk
 from app.services.demo.vouchers import Pool, VoucherDraft
+from app.services.demo.work import leave_work
 from app.services.unit_of_work import session
 from app.services.vouchers import code_hash
 
@@ -63,6 +67,8 @@ def add_history(
     drafts = [*_tell_all(plan, shops, guests, desk, Pool(sales.open_vouchers)), *sales.orders]
     _expire_vouchers(sales, now)
     drafts.sort(key=lambda draft: (draft.created_at, draft.no))
+    work_counters(batch, drafts, shops.store_ids, staff, now)
+    leave_work(drafts, staff[0], now)
     _add_teams(batch, drafts)
     for draft in drafts:
         _add_order(batch, draft)
@@ -145,10 +151,19 @@ def _add_order(batch: Batch, draft: Draft) -> None:
 
 
 def _add_money(batch: Batch, draft: Draft) -> None:
-    payment_ids = [batch.add(Payment, order_id=draft.id, **payment) for payment in draft.payments]
+    payment_ids = []
+    for payment in draft.payments:
+        entry = payment.pop("entry", None)
+        payment_ids.append(batch.add(Payment, order_id=draft.id, **payment))
+        if entry:
+            batch.add(CounterEntry, order_id=draft.id, payment_id=payment_ids[-1], **entry)
     for refund in draft.refunds:
-        payment_id = payment_ids[refund.pop("payment_index")]
-        batch.add(Refund, order_id=draft.id, payment_id=payment_id, **refund)
+        payment_id, entry = payment_ids[refund.pop("payment_index")], refund.pop("entry", None)
+        refund_id = batch.add(Refund, order_id=draft.id, payment_id=payment_id, **refund)
+        if entry:
+            batch.add(CounterEntry, order_id=draft.id, refund_id=refund_id, **entry)
+    for request in draft.requests:
+        batch.add(RefundRequest, order_id=draft.id, **request)
 
 
 def _add_vouchers(batch: Batch, vouchers: list[VoucherDraft]) -> None:

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 ZONE = ZoneInfo("Asia/Shanghai")
 HOLD = timedelta(minutes=15)
-# Refunds that did not arrive wait for somebody for a few days at most.
-ABNORMAL_SHARE, ABNORMAL_DAYS = 0.1, 6
+REFUND_ARRIVED = ("refund_succeeded", "refund_done")
 
 
 @dataclass
@@ -59,6 +58,7 @@ class Draft:
     events: list[Row] = field(default_factory=list)
     payments: list[Row] = field(default_factory=list)
     refunds: list[Row] = field(default_factory=list)
+    requests: list[Row] = field(default_factory=list)
     booking: Row | None = None
     vouchers: list[VoucherDraft] = field(default_factory=list)
     team: TeamDraft | None = None
@@ -130,7 +130,6 @@ class Draft:
         self, at: datetime, channel: PaymentChannel, status: PaymentStatus, **values: Any
     ) -> None:
         is_paid = status is PaymentStatus.SUCCEEDED
-        digits = self.rng.randrange(10**10)
         self.payments.append(
             {
                 "payment_no": number("P", at, self.rng),
@@ -139,7 +138,7 @@ class Draft:
                 "amount_fen": self.totals.total_fen,
                 "created_at": at,
                 "expires_at": self.created_at + HOLD,
-                "transaction_no": f"42000{at.astimezone(ZONE):%Y%m%d}{digits:015d}" if is_paid else None,
+                "transaction_no": _transaction_no(channel, at, self.rng) if is_paid else None,
                 **values,
             }
         )
@@ -149,36 +148,44 @@ class Draft:
         return {name: row[name], "amount_fen": row["amount_fen"]}
 
     def refund(self, amount_fen: int, actor: Actor, at: datetime, now: datetime, *, reason: str) -> None:
-        """Give money back: nearly always it arrives within a minute, now and then it needs attention."""
+        """Give money back; it arrives within a minute."""
         arrives_at = min(at + timedelta(seconds=self.rng.randrange(4, 50)), now)
-        is_recent = now - at < timedelta(days=ABNORMAL_DAYS)
-        is_abnormal = self.rng.random() < ABNORMAL_SHARE and is_recent
-        status = RefundStatus.ABNORMAL if is_abnormal else RefundStatus.SUCCEEDED
         payment = self.payments[-1]
         payment["refund_reserved_fen"] = payment.get("refund_reserved_fen", 0) + amount_fen
         refund = {
             "payment_index": len(self.payments) - 1,
             "refund_no": number("R", at, self.rng),
-            "status": status,
+            "status": RefundStatus.SUCCEEDED,
             "amount_fen": amount_fen,
             "reason": reason,
             "provider_refund_no": f"5030{self.rng.randrange(10**12):024d}",
             "created_at": at,
             "accepted_at": at,
-            "finished_at": None if is_abnormal else arrives_at,
+            "finished_at": arrives_at,
             "try_count": 1,
-            "last_error": "USER_ACCOUNT_ABNORMAL" if is_abnormal else "",
         }
         self.refunds.append(refund)
         money = self._money(refund, "refund_no")
         self.record("refund_created", actor, at, reason=reason, data=money)
-        if is_abnormal:
-            refund_no = {"refund_no": refund["refund_no"]}
-            self.record("refund_abnormal", PAYMENT_SERVICE, arrives_at, data=refund_no)
-            return
         self.refunded_fen += amount_fen
         self.record("refund_succeeded", PAYMENT_SERVICE, arrives_at, data=money)
         self.move("refund_done", OrderStatus.REFUNDED, PAYMENT_SERVICE, arrives_at, finished_at=arrives_at)
+
+    def keep_refund_open(self, status: RefundStatus, **values: Any) -> None:
+        """Take it back that the only refund has arrived: it waits for somebody instead."""
+        (refund,) = self.refunds
+        self.events = [row for row in self.events if row["event"] not in REFUND_ARRIVED]
+        self.refunded_fen -= refund["amount_fen"]
+        self.status, self.values["finished_at"] = OrderStatus.REFUNDING, refund["created_at"]
+        refund |= {"status": status, "finished_at": None, **values}
+
+    def sign(self, events: tuple[str, ...], actor: Actor, *, at: datetime | None = None) -> None:
+        """Let somebody else have done what these events tell, perhaps at another time."""
+        who: Row = {} if at is None else {"at": at}
+        who |= {"actor_kind": actor.kind.value, "actor_id": actor.id, "actor_name": actor.name}
+        for row in self.events:
+            if row["event"] in events:
+                row |= who
 
     def free_room(self, state: BookingState = BookingState.RELEASED) -> None:
         """Let go of the room."""
@@ -189,3 +196,13 @@ class Draft:
 def number(prefix: str, at: datetime, rng: Random) -> str:
     """Return a number of the product's own form, the same for the same *rng*."""
     return f"{prefix}{at.astimezone(ZONE):%y%m%d}{rng.randrange(10**12):012d}"
+
+
+def _transaction_no(channel: PaymentChannel, at: datetime, rng: Random) -> str:
+    """Return a number of the form that the service behind the channel gives."""
+    local, digits = at.astimezone(ZONE), rng.randrange(10**10)
+    if channel is PaymentChannel.ALIPAY:
+        return f"{local:%Y%m%d}22001{digits:015d}"
+    if channel is PaymentChannel.UNIONPAY:
+        return f"{local:%y%m%d%H%M}{digits:011d}"
+    return f"42000{local:%Y%m%d}{digits:015d}"

@@ -29,6 +29,8 @@ BOOKING_NOTICES = {
     "end": "booking_completed",
     "cancel": "order_cancelled",
     "expire": "order_expired",
+    "refund_request": "refund_requested",
+    "refund_refuse": "refund_refused",
     "refund_created": "refund_started",
     "refund_succeeded": "refund_done",
     "refund_abnormal": "refund_abnormal",

@@ -174,9 +174,8 @@ class _Counter:
             return
         draft.move("refund_approve", OrderStatus.REFUNDING, self._reviewer, at, reason="行程有变")
         draft.refund(draft.paid_fen, self._reviewer, at, self._now, reason="行程有变")
-        is_done = draft.status is OrderStatus.REFUNDED
         for voucher in draft.vouchers:
-            voucher.status = VoucherStatus.REFUNDED if is_done else VoucherStatus.REFUNDING
+            voucher.status = VoucherStatus.REFUNDED
 
     def _sell_team(self, guests: list[Guest], at: datetime, rng: Random) -> None:
         size = self._campaign.team_size

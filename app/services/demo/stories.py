@@ -28,6 +28,8 @@ MINUTE = timedelta(minutes=1)
 LEAD_MINUTES = ((32, 120), (120, 480), (480, 1800), (1800, 8640), (8640, 17000))
 LEAD_WEIGHTS = (32, 29, 20, 14, 5)
 CANCEL_REASONS = ("临时有事", "人没约齐", "时间冲突，改天再约", "天气不好", "")
+ONLINE = (PaymentChannel.WECHAT_JSAPI, PaymentChannel.ALIPAY, PaymentChannel.UNIONPAY)
+ONLINE_WEIGHTS = (80, 14, 6)
 REFUSALS = ("包间临时检修，非常抱歉", "该时段已线下预留")
 
 
@@ -208,7 +210,8 @@ class Story:
         steps: list[Step] = []
         if delay > timedelta(seconds=300) and self._draft.totals.total_fen:
             steps.append((paid_at - MINUTE, self._draft.fail_payment))
-        steps.append((paid_at, lambda at: self._pay(at, PaymentChannel.WECHAT_JSAPI)))
+        channel = self._rng.choices(ONLINE, ONLINE_WEIGHTS)[0]
+        steps.append((paid_at, lambda at: self._pay(at, channel)))
         answered_at = paid_at
         if self._must_confirm:
             answered_at += timedelta(seconds=self._rng.randrange(60, 900))
