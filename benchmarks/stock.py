@@ -67,8 +67,8 @@ def _stock_database(site: Site) -> str:
 STOCK_COPY = """
 INSERT INTO stock.bookings (id, store_id, room_id, customer_id, state, start_at, end_at, note)
 SELECT b.id, b.store_id, b.room_id, o.customer_id, b.state, b.start_at, b.end_at, ''
-FROM {main}.bookings AS b JOIN {main}.orders AS o ON o.id = b.order_id WHERE b.id NOT IN
-(SELECT id FROM stock.bookings)
+FROM {main}.bookings AS b JOIN {main}.orders AS o ON o.id = b.order_id
+WHERE NOT EXISTS (SELECT 1 FROM stock.bookings AS s WHERE s.id = b.id)
 """
 
 

@@ -152,6 +152,8 @@ def _ask_first(refund: Refund, *, now: datetime) -> None:
     except GatewayUnavailable as error:
         raise Unavailable(_l("The payment service does not answer. Please try again.")) from error
     except GatewayRefused as refusal:
+        if refusal.is_retryable:
+            raise Unavailable(_l("The payment service does not answer. Please try again.")) from refusal
         # It will not even look: whatever is wrong there, it has not paid.
         log.warning("refund %s cannot be asked after: %s", request.refund_no, refusal.code)
         return

@@ -135,7 +135,9 @@ def _reserve(order: Order, booking: Booking, event: str, *, actor: Actor, now: d
     booking.state = BookingState.RESERVED
     booking.hold_expires_at = None
     minutes = order.policy["confirm_deadline_minutes"]
-    must_confirm = bool(order.policy["requires_confirmation"])
+    # Whoever stands at the counter was let have the room by somebody of the staff already.
+    is_walk_in = order.source is OrderSource.COUNTER
+    must_confirm = bool(order.policy["requires_confirmation"]) and not is_walk_in
     move_order(
         order,
         event,

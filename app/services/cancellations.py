@@ -29,6 +29,7 @@ from app.services.room_rules import fee_steps
 from app.services.stay_status import move_stay
 from app.services.unit_of_work import session, transactional
 
+PENDING = OrderStatus.PENDING_PAYMENT
 PAID_STATES = (OrderStatus.PAID, OrderStatus.AWAITING_USE)
 
 
@@ -50,7 +51,7 @@ def preview_cancel(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
 
 
 def _leaving(order: Order, *, now: datetime) -> Leaving:
-    if order.status is OrderStatus.PENDING_PAYMENT:
+    if order.status is PENDING:
         return Leaving(0, refunds.refundable_fen(order), None)
     if order.kind is OrderKind.GROUP_BUY or order.status not in PAID_STATES:
         raise InvalidTransition(data={"event": "cancel", "status": str(order.status)})
@@ -63,19 +64,22 @@ def _leaving(order: Order, *, now: datetime) -> Leaving:
 def cancel_order(no: str, *, reason: str = "", actor: Actor, now: datetime) -> None:
     """Cancel an order, free what it holds and refund what its policy gives back.
 
-    An open payment is closed at the service first; one that has been paid in the meantime counts as paid.
-    Raises NotFound, InvalidTransition.
+    An open payment is closed at the service first; one that turns out to have been paid goes back whole,
+    because no fee was shown for an order that was not paid. Raises NotFound, InvalidTransition.
     """
     order_id = find_order(no, actor=actor)
+    was_pending = session().get_one(Order, order_id, populate_existing=True).status is PENDING
     payments.close_open_payments(order_id, now=now)
-    _cancel(order_id, reason=reason, actor=actor, now=now)
+    _cancel(order_id, is_free=was_pending, reason=reason, actor=actor, now=now)
 
 
 @transactional
-def _cancel(order_id: int, *, reason: str, actor: Actor, now: datetime) -> None:
+def _cancel(order_id: int, *, is_free: bool, reason: str, actor: Actor, now: datetime) -> None:
     lock_rooms_of(order_id)
     order = lock_order(order_id)
     leaving = _leaving(order, now=now)
+    if is_free:
+        leaving = Leaving(0, refunds.refundable_fen(order), None)
     pending_changes.drop_pending(order, actor=actor, now=now, reason=reason)
     if order.kind is OrderKind.GROUP_BUY:
         group_orders.give_back(order)

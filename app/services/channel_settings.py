@@ -16,12 +16,12 @@ from sqlalchemy import delete, select
 from app.domain import merchant_keys as keys
 from app.domain.actor import Actor
 from app.domain.channel_fields import FIELDS, Field, Form, read_fields
-from app.domain.errors import Forbidden, InvalidTransition, NotFound, Unavailable
+from app.domain.errors import Forbidden, InvalidField, InvalidTransition, NotFound, Unavailable
 from app.domain.states import PaymentChannel
 from app.extensions import keyring
 from app.gateways.ports import GatewayRefused, GatewayUnavailable
-from app.models import ChannelCredential, ChannelExclusion, Store
-from app.services import channels
+from app.models import ChannelCredential, ChannelExclusion, Payment, Refund, Store
+from app.services import channels, refunds
 from app.services.audit import record_change
 from app.services.numbers import new_number
 from app.services.unit_of_work import session, transactional
@@ -34,6 +34,11 @@ CHANNELS: dict[str, PaymentChannel] = {
     PaymentChannel.COUNTER_CASH.value: PaymentChannel.COUNTER_CASH,
     PaymentChannel.COUNTER_POS.value: PaymentChannel.COUNTER_POS,
 }
+# What says whose account the money goes to.
+MERCHANT_FIELDS = {channels.WECHAT_PAY: "mchid", channels.ALIPAY: "app_id", channels.UNIONPAY: "merchant_no"}
+STILL_UNDER_WAY = _l(
+    "Payments or refunds of this merchant are still under way. Please change it once they are done."
+)
 # What services answer to a wrong signature, and to a merchant or app that they do not know.
 BAD_SIGNATURE = frozenset({"SIGN_ERROR", "isv.invalid-signature", "isv.missing-signature", "11"})
 UNKNOWN_TO_IT = frozenset(
@@ -220,6 +225,7 @@ def set_credentials(name: str, values: Mapping[str, str], *, actor: Actor, now: 
     after = read_fields(name, values, before, now=now)
     if row is not None and after == before:
         return
+    _check_merchant(name, before, after)
     if row is None:
         row = ChannelCredential(channel=name, created_at=now)
         session().add(row)
@@ -241,6 +247,22 @@ def set_credentials(name: str, values: Mapping[str, str], *, actor: Actor, now: 
         after=_for_the_log(name, after),
         now=now,
     )
+
+
+def _check_merchant(name: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """Another merchant knows nothing of what is under way with this one, which would be lost from sight."""
+    field = MERCHANT_FIELDS.get(name)
+    if field is None or before.get(field) in (None, after[field]):
+        return
+    ways = [channel for channel in PaymentChannel if channels.switch_name(channel) == name]
+    paying = select(Payment.id).where(Payment.channel.in_(ways), Payment.next_query_at.is_not(None))
+    refunding = (
+        select(Refund.id)
+        .join(Payment, Payment.id == Refund.payment_id)
+        .where(Payment.channel.in_(ways), Refund.status.in_(refunds.OPEN))
+    )
+    if any(session().scalar(query.limit(1)) is not None for query in (paying, refunding)):
+        raise InvalidField.of(field, STILL_UNDER_WAY)
 
 
 def _for_the_log(name: str, known: Mapping[str, str]) -> dict[str, str]:

@@ -268,6 +268,9 @@ def fail_member(order: Order, *, now: datetime) -> None:
     move_order(order, "team_failed", OrderStatus.REFUNDING, actor=SYSTEM, now=now)
     amount_fen = refunds.refundable_fen(order)
     refunds.refund_order(order, amount_fen, reason="team_failed", actor=SYSTEM, now=now)
+    if amount_fen == 0:
+        # A seat that cost nothing has no refund whose end could finish the order.
+        move_order(order, "refund_done", OrderStatus.REFUNDED, actor=SYSTEM, now=now, finished_at=now)
     notifications.queue_notice("team_failed", order=order, now=now)
 
 

@@ -31,7 +31,7 @@ from app.services import (
     stays,
 )
 from app.services.dues import open_due
-from app.services.order_actions import refuse_extension
+from app.services.order_actions import refuse_entry, refuse_extension
 from app.services.orders import describe_order, find_order, shown_status, waiting_change
 from app.services.redemptions import mask_name
 from app.services.stay_status import status_of_stay
@@ -201,7 +201,7 @@ def _refuse_check_in(order: Order, now: datetime) -> Any:
         return _l("The order is not awaiting use.")
     if booking is None or booking.end_at <= now:
         return _l("The booked time is over.")
-    return None
+    return refuse_entry(booking, now=now)
 
 
 @dataclass(frozen=True, slots=True)

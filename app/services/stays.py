@@ -6,21 +6,27 @@ import logging
 from datetime import datetime, timedelta
 from typing import Any
 
+from flask_babel import lazy_gettext as _l
+
 from app.domain.actor import Actor
 from app.domain.errors import InvalidTransition
-from app.domain.slots import floor_minute
+from app.domain.slots import Span, floor_minute
 from app.domain.states import BookingState, ChangeKind, OrderKind, OrderStatus
 from app.models import Booking, Order
 from app.services import doors, leaving, notifications, overtime, pending_changes, vouchers
 from app.services.booking_rows import booking_of, cleaning_of, lock_booking
+from app.services.bookings import release_stale_holds
 from app.services.locks import lock_order
 from app.services.order_actions import refuse_entry
 from app.services.order_log import record_event
 from app.services.orders import find_order, refuse_check_in
+from app.services.room_rules import load_occupancy
 from app.services.stay_status import move_stay, status_of_stay
 from app.services.unit_of_work import session, transactional
 
 log = logging.getLogger(__name__)
+
+TAKEN_BEFORE = _l("Somebody else has the room before the booked time.")
 
 
 def check_in(no: str, *, actor: Actor, now: datetime) -> dict[str, Any]:
@@ -50,6 +56,8 @@ def let_guests_in(order: Order, booking: Booking, *, actor: Actor, now: datetime
         raise InvalidTransition(reason, data={"event": "check_in", "status": str(order.status)})
     if (reason := refuse_entry(booking, now=now)) is not None:
         raise InvalidTransition(reason, data={"event": "check_in", "status": "room_in_use"})
+    if now < booking.busy_from_at:
+        _take_early(booking, now=now)
     # A change that is not paid yet is over once the guests are in; more time they may still pay for.
     change = pending_changes.pending_of(order)
     if change is not None and change.kind is ChangeKind.CHANGE:
@@ -58,6 +66,20 @@ def let_guests_in(order: Order, booking: Booking, *, actor: Actor, now: datetime
     booking.state = BookingState.IN_USE
     booking.checked_in_at = now
     notifications.queue_notice("booking_started", order=order, now=now)
+
+
+def _take_early(booking: Booking, *, now: datetime) -> None:
+    """Let guests who come early have the room from now on, unless somebody else comes before them.
+
+    Cleaning after the guests before may still go on: the room is theirs once that is over.
+    """
+    release_stale_holds(booking.room_id, now=now)
+    before = Span(now, booking.busy_from_at)
+    occupancy = load_occupancy([booking.room_id], before, now=now, except_order_id=booking.order_id)
+    others, blocks = occupancy[booking.room_id]
+    if blocks or any(taken.core.start_at >= now for taken in others):
+        raise InvalidTransition(TAKEN_BEFORE, data={"event": "check_in", "status": "room_taken"})
+    booking.busy_from_at = max((now, *(taken.busy.end_at for taken in others)))
 
 
 def lock_stay(order_id: int) -> tuple[Order, Booking]:

@@ -39,6 +39,7 @@ from app.models import (
     Store,
 )
 from app.models.orders import OWING
+from app.services.refunds import COUNTER_ROUTE
 from app.services.unit_of_work import session
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -92,7 +93,8 @@ _UNCONFIRMED = (
 def list_work(*, actor: Actor, now: datetime) -> dict[str, int]:
     """Return how much waits, by kind.
 
-    `to_confirm` bookings, `refund_requests` to review, `stuck_refunds`, `bill_differences` to explain,
+    `to_confirm` bookings, `refund_requests` to review, `stuck_refunds`, `counter_refunds` to hand out,
+    `bill_differences` to explain,
     `failed_messages`, and `failed_reports` to WeChat, which holds the money of a payment until it has one.
     """
     orders = _in_scope(Order, actor)
@@ -101,6 +103,11 @@ def list_work(*, actor: Actor, now: datetime) -> dict[str, int]:
         select(func.count(Refund.id))
         .join(Order, Order.id == Refund.order_id)
         .where(Refund.status == RefundStatus.ABNORMAL, orders)
+    )
+    handed_out = (
+        select(func.count(Refund.id))
+        .join(Order, Order.id == Refund.order_id)
+        .where(Refund.status == RefundStatus.PROCESSING, Refund.route == COUNTER_ROUTE, orders)
     )
     requests = select(func.count(RefundRequest.id)).where(
         RefundRequest.status == RefundRequestStatus.REQUESTED, _in_scope(RefundRequest, actor)
@@ -120,6 +127,7 @@ def list_work(*, actor: Actor, now: datetime) -> dict[str, int]:
         "to_confirm": to_confirm,
         "refund_requests": requests,
         "stuck_refunds": stuck,
+        "counter_refunds": handed_out,
         "bill_differences": differences,
         "failed_messages": dead,
         "failed_reports": unreported,

@@ -192,3 +192,15 @@ def test_only_abnormal_refunds_are_touched(shop: Shop) -> None:
         hand_back(shop, TRANSFER)
     with refused("invalid_transition"):
         abnormal_refunds.retry_refund(refund_of(shop).refund_no, actor=shop.cashier(), now=shop.now)
+
+
+def test_nothing_is_handed_back_while_the_service_is_too_busy_to_say(
+    shop: Shop, no: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: Any) -> Any:
+        raise GatewayRefused("FREQUENCY_LIMITED", "", is_retryable=True)
+
+    monkeypatch.setattr(shop.pay_service, "query_refund", busy)
+    with refused("unavailable"):
+        hand_back(shop, TRANSFER)
+    assert refund_of(shop).status is RefundStatus.ABNORMAL

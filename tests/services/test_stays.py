@@ -142,6 +142,22 @@ def test_early_guests_wait_for_the_end_of_a_block(shop: Shop) -> None:
     assert shop.status(no) is OrderStatus.IN_USE
 
 
+def test_staff_let_guests_in_long_before_their_time_only_while_nobody_else_comes_before(shop: Shop) -> None:
+    no, cashier = shop.paid_booking(start=6, hours=2), shop.cashier()
+    stranger = shop.another_guest()
+    other = shop.paid_booking(start=3, hours=2, actor=stranger)
+
+    with refused("invalid_transition"):
+        check_in(shop, no, hours=1, actor=cashier)
+    cancellations.cancel_order(other, actor=cashier, now=shop.at(1))
+    check_in(shop, no, hours=1, actor=cashier)
+
+    assert shop.status(no) is OrderStatus.IN_USE
+    # Nobody is sold the time in which they sit there already.
+    with refused("room_taken"):
+        shop.book(3, 2, actor=stranger, at=shop.at(1))
+
+
 def test_door_that_does_not_answer_stands_in_nobodys_way(shop: Shop, door: Door) -> None:
     door.is_silent = True
     no = shop.paid_booking()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 
 from app.domain.states import BookingState, OrderStatus
@@ -25,6 +26,17 @@ def test_walk_in_starts_in_this_minute_off_the_grid(shop: Shop) -> None:
     assert (order.status, order.total_fen, order.customer_id) == (OrderStatus.PENDING_PAYMENT, 9500, None)
     assert (order.source, booking.state, order.note) == (OrderSource.COUNTER, BookingState.HELD, "四位")
     assert shop.notices(no) == []
+
+
+def test_walk_in_needs_no_confirmation_where_bookings_do(make_shop: Callable[..., Shop]) -> None:
+    shop = make_shop(requires_confirmation=True)
+    no, cashier = walk_in(shop), shop.cashier()
+    started = payments.start_payment(no, channel="wechat_native", actor=cashier, now=shop.at(minutes=9))
+    shop.pay_service.pay(str(started["payment_no"]))
+    payments.receive_callback("wechat", **callback_of(str(started["payment_no"])), now=shop.at(minutes=9))
+
+    order = shop.order(no)
+    assert (order.status, order.confirm_by_at) == (OrderStatus.AWAITING_USE, None)
 
 
 def test_walk_in_goes_through_to_completed(shop: Shop) -> None:

@@ -16,7 +16,7 @@ from tests.services.shop import Shop
 from tests.views.conftest import LogIn
 from tests.views.helpers import JSON, counted_statements, main_of, stranger_of
 
-DESK = {"/orders/", "/redemption/", "/walk-ins/"}
+DESK = {"/orders/", "/redemption/", "/walk-ins/", "/counter-refunds/"}
 MONEY = {"/refunds/", "/refund-requests/"}
 
 
@@ -75,7 +75,7 @@ def test_rooms_are_shown_by_what_they_do(shop: Shop, log_in: LogIn) -> None:
         ("Owner", {*DESK, *MONEY, "/bill-differences/", "/notifications/"}),
         ("Manager", {*DESK, *MONEY, "/bill-differences/", "/notifications/"}),
         ("Cashier", DESK),
-        ("Service", {"/orders/", *MONEY, "/notifications/"}),
+        ("Service", {"/orders/", *MONEY, "/counter-refunds/", "/notifications/"}),
         ("Analyst", {"/orders/", *MONEY, "/bill-differences/"}),
     ],
 )
