@@ -85,12 +85,17 @@ def overlaps(history: History) -> Iterator[str]:
 
 
 def buffers(history: History) -> Iterator[str]:
-    """A booking occupies its span and its room's buffers; a pending change has all it needs."""
+    """A booking occupies its span and its room's buffers; a pending change has all it needs.
+
+    Guests who were let in early have the room from then on, or from when it was clean.
+    """
     bookings = by(history.bookings, "order_id")
     for row in history.bookings:
         before, after = history.buffers[row.room_id]
-        occupied = (row.start_at - before, row.end_at + after)
-        if row.change_id is None and occupied != (row.busy_from_at, row.busy_until_at):
+        latest_at = row.start_at - before
+        earliest_at = min(latest_at, row.checked_in_at or latest_at)
+        is_right = earliest_at <= row.busy_from_at <= latest_at and row.busy_until_at == row.end_at + after
+        if row.change_id is None and not is_right:
             yield f"booking {row.id} of order {row.order_id}"
     for change in history.changes:
         if change.status == "pending" and not _is_covered(change, bookings[change.order_id]):

@@ -62,6 +62,7 @@ class BookingRow:
     busy_from_at: datetime
     busy_until_at: datetime
     overtime_from_at: datetime | None
+    checked_in_at: datetime | None = None
 
     @property
     def booked_end_at(self) -> datetime:

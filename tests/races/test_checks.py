@@ -156,6 +156,7 @@ CASES: list[tuple[str, Spoil, set[str]]] = [
     ("two bookings in one place", add("bookings", TWIN), {"overlap"}),
     ("cleaning runs into the next", add("bookings", NEXT), {"overlap", "buffer"}),
     ("no buffer", change("bookings", 0, busy_until_at=at(120)), {"buffer"}),
+    ("occupied before anybody came", change("bookings", 0, busy_from_at=at(-30)), {"buffer"}),
     ("too little is held for a change", change("bookings", 1, busy_until_at=at(160)), {"buffer"}),
     ("nothing is held for a change", drop("bookings", 1), {"buffer"}),
     ("a piece outlives its change", change("changes", 1, status="dropped", settled_at=at(9)), {"change"}),
