@@ -1,7 +1,7 @@
 """Painting a room's time: layers of use and rules laid over each other, thousands of them for one answer.
 
 Instants are whole microseconds since 1970 here and spans plain tuples, because objects cost more than the
-painting; `app.domain.availability` is the same with spans and policies.
+painting.
 """
 
 from __future__ import annotations
@@ -285,6 +285,24 @@ def _cut(shown: list[Run], start: int, end: int) -> list[Run]:
     if shown[-1][1] > end:
         shown[-1] = (shown[-1][0], end, *shown[-1][2:])
     return shown
+
+
+def timeline(
+    base: Sequence[tuple[int, int, str]],
+    taken: Iterable[Taken],
+    barred: Iterable[Barred],
+    policy: BookingPolicy,
+    clock: LocalClock,
+) -> list[Run]:
+    """Return what shows of a room to who would book it under a policy, over the whole of *base*."""
+    shown = paint(
+        base,
+        taken,
+        barred,
+        before=policy.buffer_before_minutes * MINUTE_US,
+        after=policy.buffer_after_minutes * MINUTE_US,
+    )
+    return grey_useless(shown, policy, clock)
 
 
 def present_state(

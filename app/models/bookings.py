@@ -15,9 +15,8 @@ from app.models.stores import Store
 from app.models.types import UtcDateTime, labelled
 
 OVERLAP_CONSTRAINT = "ex_bookings_room_overlap"
-_OCCUPYING = (
-    f"state IN ({', '.join(repr(state.value) for state in BookingState if state in OCCUPYING_STATES)})"
-)
+# Planners find the partial index by this very text, see `services.occupancy`.
+OCCUPYING = f"state IN ({', '.join(repr(state.value) for state in OCCUPYING_STATES)})"
 
 
 class Booking(StoreScoped, Base):
@@ -36,8 +35,8 @@ class Booking(StoreScoped, Base):
             "ix_bookings_room_busy",
             "room_id",
             "busy_until_at",
-            sqlite_where=text(_OCCUPYING),
-            postgresql_where=text(_OCCUPYING),
+            sqlite_where=text(OCCUPYING),
+            postgresql_where=text(OCCUPYING),
             # What occupies a room is read from the index alone, see `services.occupancy`.
             postgresql_include=[
                 "busy_from_at",

@@ -20,14 +20,13 @@ from sqlalchemy import Connection, TextClause, bindparam, text
 
 from app.domain.slots import Span
 from app.domain.timelines import Barred, Taken
+from app.models.bookings import OCCUPYING
 from app.models.types import UtcDateTime
 
 # How far the blocks of a moment are looked at: what it is may last that long.
 MOMENT = timedelta(days=1)
 
-_OCCUPYING = (
-    "state IN ('held', 'reserved', 'in_use', 'ended') AND (state <> 'held' OR hold_expires_at > :now)"
-)
+_OCCUPYING = f"{OCCUPYING} AND (state <> 'held' OR hold_expires_at > :now)"
 _MICROSECONDS = {
     "postgresql": "CAST(date_part('epoch', {0}) * 1000000 AS bigint)",
     # Stored in one width, the fraction of the second being the last six digits.

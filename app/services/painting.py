@@ -14,20 +14,17 @@ from app.domain.booking_rules import BookingPolicy
 from app.domain.opening import OpeningRule, opening_spans
 from app.domain.slots import Span, local_date, local_day
 from app.domain.timelines import (
-    MINUTE_US,
     LocalClock,
     Rules,
-    Run,
-    grey_useless,
     ground,
     instant_of,
-    paint,
     present_state,
     rules_at,
+    timeline,
     us_of,
 )
 from app.extensions import is_writing
-from app.services.occupancy import MOMENT, Use, read_use
+from app.services.occupancy import MOMENT, read_use
 from app.services.painted_rooms import Kept, Key, PaintedRoom, write_room
 from app.services.room_rules import Occupied, RoomRules, load_uses, occupied_by
 from app.services.store_config import StoreConfig
@@ -110,7 +107,7 @@ def _paint(
             use.taken, use.barred, present_open, us_of(now), us_of(present.end_at)
         )
         found[room.room_id] = write_room(
-            _timeline(use, base, room.policy, clock),
+            timeline(base, use.taken, use.barred, room.policy, clock),
             clock,
             versions=(config.version, state_versions[room.room_id]),
             since=us_of(now),
@@ -118,17 +115,6 @@ def _paint(
             state=STATES.get(state, state),
         )
     return found
-
-
-def _timeline(use: Use, base: Ground, policy: BookingPolicy, clock: LocalClock) -> list[Run]:
-    runs = paint(
-        base,
-        use.taken,
-        use.barred,
-        before=policy.buffer_before_minutes * MINUTE_US,
-        after=policy.buffer_after_minutes * MINUTE_US,
-    )
-    return grey_useless(runs, policy, clock)
 
 
 class FreeTime:
@@ -166,7 +152,8 @@ class FreeTime:
 
     def _find(self, room: RoomRules) -> Iterator[Span]:
         _, base = self._grounds.of(room.policy)
-        for start, end, reason, _ in _timeline(self._uses[room.room_id], base, room.policy, self._clock):
+        use = self._uses[room.room_id]
+        for start, end, reason, _ in timeline(base, use.taken, use.barred, room.policy, self._clock):
             if reason == "free" and start < self._end and self._start < end:
                 yield Span(instant_of(max(start, self._start)), instant_of(min(end, self._end)))
 

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from app.domain.availability import (
-    StateSpan,
-    availability_spans,
-    free_minutes_on,
-    free_spans,
-    load_window,
-)
+from app.domain.availability import free_minutes_on, load_window
 from app.domain.booking_rules import BlockSpan, BookingPolicy, BusySpan, busy_span
 from app.domain.opening import OpeningRule, opening_spans
 from app.domain.slots import Span, local_day
 from tests.domain.moments import TZ, WEDNESDAY, at, local, span
+from tests.domain.painted_spans import StateSpan, availability_spans, free_spans
 
 DAY = local_day(WEDNESDAY, TZ)
 OPENING = [OpeningRule(weekday=day, opens_minute=600, closes_minute=1440) for day in range(7)]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.domain.alternatives import FreeRoom, alternatives
-from app.domain.availability import availability_spans, free_spans, load_window
+from app.domain.availability import load_window
 from app.domain.booking_rules import (
     BlockSpan,
     BookingPolicy,
@@ -22,6 +22,7 @@ from app.domain.errors import DomainError
 from app.domain.opening import OpeningRule, opening_spans
 from app.domain.slots import Span, span_of_minutes
 from tests.domain.moments import TZ, at
+from tests.domain.painted_spans import availability_spans, free_spans
 
 FIRST = at("2026-03-11 00:00")
 five_minutes = st.integers(min_value=0, max_value=2 * 288).map(lambda count: count * 5)

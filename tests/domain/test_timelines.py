@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.domain.availability import STATES, availability_spans, load_window
+from app.domain.availability import STATES, load_window
 from app.domain.booking_rules import BlockSpan, BookingPolicy, BusySpan
 from app.domain.opening import OpeningRule, opening_spans
 from app.domain.slots import MINUTE, Span, floor_minute, grid_ceil, span_of_minutes
 from app.domain.timelines import MINUTE_US, LocalClock, instant_of, present_state, rules_at, us_of
 from tests.domain.moments import TZ, at, span
+from tests.domain.painted_spans import availability_spans
 from tests.domain.test_availability_properties import FIRST, blocks, bookings, openings, policies, windows
 
 NEW_YORK = ZoneInfo("America/New_York")

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from hypothesis.stateful import run_state_machine_as_test as run_machine
 from sqlalchemy import select, text
 
-from app.domain.availability import STATES, availability_spans, load_window
+from app.domain.availability import STATES, load_window
 from app.domain.booking_rules import BlockSpan, BookingPolicy, BusySpan
 from app.domain.errors import DomainError
 from app.domain.opening import OpeningRule, opening_spans
@@ -32,6 +32,7 @@ from app.services.quotes import BookingRequest
 from app.services.room_rules import policy_of_row
 from tests import factories
 from tests.conftest import empty_tables
+from tests.domain.painted_spans import availability_spans
 from tests.services.counter import APP, MERCHANT, PayService, callback_of
 
 HALF_HOUR = timedelta(minutes=30)
