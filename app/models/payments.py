@@ -134,7 +134,7 @@ class PaymentCallback(Base):
     subject_no: Mapped[str] = mapped_column(String(64), index=True)
     body: Mapped[str] = mapped_column(Text)
     received_at: Mapped[Instant]
-    # What applying it came to: applied, repeated, or the code of the refusal.
+    # Kept in the transaction that applies it: what is refused leaves no row.
     outcome: Mapped[str] = mapped_column(String(48))
 
 

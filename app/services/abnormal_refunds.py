@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from app.domain.actor import Actor
 from app.domain.counter import refuse_card_number
-from app.domain.errors import Forbidden, InvalidField, InvalidTransition, NotFound, Unavailable
+from app.domain.errors import InvalidField, InvalidTransition, Unavailable
 from app.domain.states import REFUND, PaymentChannel, RefundStatus, check_transition
 from app.gateways.ports import GatewayRefused, GatewayUnavailable, RefundFacts
 from app.models import Order, Payment, Refund
@@ -20,6 +20,7 @@ from app.services import channels, counter, queue, refunds, shifts
 from app.services.audit import record_change
 from app.services.locks import lock_order
 from app.services.order_log import record_event
+from app.services.staff_refunds import find_refund
 from app.services.unit_of_work import session, transactional
 
 log = logging.getLogger(__name__)
@@ -71,26 +72,8 @@ def retry_refund(refund_no: str, *, actor: Actor, now: datetime) -> dict[str, An
     Return `{refund_no, order_no, amount_fen, status}`. Raises NotFound outside the actor's stores, Forbidden
     for customers, InvalidTransition for a refund that is not abnormal.
     """
-    found = _find(refund_no, actor)
+    found = find_refund(refund_no, actor=actor)
     return _retry(found.id, found.order_id, actor=actor, now=now)
-
-
-def _find(refund_no: str, actor: Actor) -> Any:
-    if not actor.is_staff:
-        raise Forbidden()
-    if not (refund_no.isascii() and refund_no.isalnum()):
-        raise NotFound()
-    query = (
-        select(Refund.id, Refund.order_id)
-        .join(Order, Order.id == Refund.order_id)
-        .where(Refund.refund_no == refund_no)
-    )
-    if not actor.scope.is_all:
-        query = query.where(Order.store_scope_clause(actor.scope.store_ids))
-    row = session().execute(query).one_or_none()
-    if row is None:
-        raise NotFound()
-    return row
 
 
 @transactional
@@ -114,7 +97,7 @@ def hand_back(refund_no: str, values: Mapping[str, Any], *, actor: Actor, now: d
     Forbidden, InvalidField, ShiftRequired, Unavailable while the service cannot be asked, InvalidTransition
     when the refund is not abnormal, or no longer.
     """
-    found = _find(refund_no, actor)
+    found = find_refund(refund_no, actor=actor)
     wanted = _read(values)
     refund = session().get_one(Refund, found.id, populate_existing=True)
     order = session().get_one(Order, found.order_id)

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from app.domain.actor import Actor
 from app.domain.counter import Slip, change_fen, read_fen, read_slip
-from app.domain.errors import AmountChanged, Forbidden, InvalidField, InvalidTransition, NotFound, SlipUsed
+from app.domain.errors import AmountChanged, Forbidden, InvalidField, InvalidTransition, SlipUsed
 from app.domain.states import COUNTER_CHANNELS, OrderKind, PaymentChannel, PaymentStatus, RefundStatus
 from app.models import CounterEntry, Order, Payment, Refund, Shift
 from app.services import channels, dues, payments, refunds, shifts
@@ -20,6 +20,7 @@ from app.services.booking_rows import lock_rooms_of
 from app.services.locks import lock_order
 from app.services.numbers import new_number
 from app.services.orders import find_order
+from app.services.staff_refunds import find_refund
 from app.services.unit_of_work import session, transactional
 
 
@@ -232,28 +233,9 @@ def hand_out_refund(
     amount_fen, status}`. Raises NotFound for a refund that is no task of the actor's stores, Forbidden for
     customers, ShiftRequired, InvalidTransition when it is done already, InvalidField, SlipUsed.
     """
-    if not actor.is_staff:
-        raise Forbidden()
-    found = _find_refund(refund_no, actor)
+    found = find_refund(refund_no, Refund.route == refunds.COUNTER_ROUTE, actor=actor)
     slip = read_slip(values) if found.channel is PaymentChannel.COUNTER_POS else None
     return _hand_out(found.id, found.order_id, found.channel, slip, actor=actor, now=now)
-
-
-def _find_refund(refund_no: str, actor: Actor) -> Any:
-    if not (refund_no.isascii() and refund_no.isalnum()):
-        raise NotFound()
-    query = (
-        select(Refund.id, Refund.order_id, Payment.channel)
-        .join(Payment, Payment.id == Refund.payment_id)
-        .join(Order, Order.id == Refund.order_id)
-        .where(Refund.refund_no == refund_no, Refund.route == refunds.COUNTER_ROUTE)
-    )
-    if not actor.scope.is_all:
-        query = query.where(Order.store_scope_clause(actor.scope.store_ids))
-    row = session().execute(query).one_or_none()
-    if row is None:
-        raise NotFound()
-    return row
 
 
 @transactional

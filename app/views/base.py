@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from flask import redirect, url_for
+from flask_appbuilder import expose, has_access
 from flask_appbuilder.actions import action
+from werkzeug.wrappers import Response
 
 from app.views.kit import KitInterface, KitModelView, Refusal
 
@@ -23,4 +26,14 @@ class LedgerView(KitModelView):
     edit_columns: list[str] = []
 
 
-__all__ = ["KitInterface", "KitModelView", "LedgerView", "ReferenceView", "Refusal", "action"]
+class ShortAddress:
+    """For a list that is also found at the address of its subject; `index` needs the right to read."""
+
+    @expose("/")
+    @has_access
+    def index(self) -> Response:
+        """The list at its short address."""
+        return redirect(url_for(f"{type(self).__name__}.list"))
+
+
+__all__ = ["KitInterface", "KitModelView", "LedgerView", "ReferenceView", "Refusal", "ShortAddress", "action"]

@@ -9,7 +9,6 @@ from flask import abort, flash, make_response, redirect, url_for
 from flask_appbuilder import expose, has_access
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from werkzeug.wrappers import Response
 
 from app.domain.clock import utc_now
 from app.domain.errors import DomainError, InvalidField
@@ -19,7 +18,7 @@ from app.models import Bill, BillDifference, BillService
 from app.services import bills, channels, reconciliation
 from app.views import bill_words as words
 from app.views.answers import id_in, json_answer, posted_values, problem, refusal_text, wants_json
-from app.views.base import KitInterface, LedgerView
+from app.views.base import KitInterface, LedgerView, ShortAddress
 from app.views.kit.current import current_actor
 
 SIDES: dict[str, Any] = {
@@ -31,7 +30,7 @@ SIDES: dict[str, Any] = {
 BILL, DIFFERENCE = id_in("bill_id"), id_in("difference_id")
 
 
-class BillView(LedgerView):
+class BillView(ShortAddress, LedgerView):
     """Every day that was reconciled, or should have been."""
 
     route_base = "/bills"
@@ -63,12 +62,6 @@ class BillView(LedgerView):
         "run": "run",
         "run_again": "run",
     }
-
-    @expose("/")
-    @has_access
-    def index(self) -> Response:
-        """The list at its short address."""
-        return redirect(url_for("BillView.list"))
 
     @expose("/show/<pk>", methods=["GET"])
     @has_access
@@ -166,7 +159,7 @@ def run_form() -> dict[str, Any]:
     return {"services": services, "latest": yesterday.isoformat()}
 
 
-class BillDifferenceView(LedgerView):
+class BillDifferenceView(ShortAddress, LedgerView):
     """What bills and our books differ in, as far as it belongs to one's stores."""
 
     route_base = "/bill-differences"
@@ -197,12 +190,6 @@ class BillDifferenceView(LedgerView):
     order_columns = ["created_at", "here_fen", "there_fen"]
     base_order = ("created_at", "desc")
     method_permission_name = {"index": "read", "page": "read", "resolve": "resolve"}
-
-    @expose("/")
-    @has_access
-    def index(self) -> Response:
-        """The list at its short address."""
-        return redirect(url_for("BillDifferenceView.list"))
 
     @expose("/show/<pk>", methods=["GET"])
     @has_access

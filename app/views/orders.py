@@ -9,7 +9,6 @@ import segno
 from flask import abort, current_app, flash, redirect, request, url_for
 from flask_appbuilder import expose, has_access
 from flask_babel import lazy_gettext as _l
-from werkzeug.wrappers import Response
 
 from app.domain.clock import utc_now
 from app.domain.errors import DomainError, InvalidField, NotFound
@@ -27,7 +26,7 @@ from app.views.answers import (
     wants_json,
     whole_number,
 )
-from app.views.base import KitInterface, LedgerView
+from app.views.base import KitInterface, LedgerView, ShortAddress
 from app.views.kit.current import current_actor
 from app.views.moments import read_instant
 from app.views.once import answer_once
@@ -39,7 +38,7 @@ LENGTHS = (60, 90, 120, 180, 240, 300, 360, 480, 600, 720)
 LOCAL = "%Y-%m-%d %H:%M"
 
 
-class OrderView(LedgerView):
+class OrderView(ShortAddress, LedgerView):
     """Every order in scope."""
 
     route_base = "/orders"
@@ -76,12 +75,6 @@ class OrderView(LedgerView):
         "move": "act",
         "extend": "act",
     }
-
-    @expose("/")
-    @has_access
-    def index(self) -> Response:
-        """The list at its short address."""
-        return redirect(url_for("OrderView.list"))
 
     @expose("/<string:no>")
     @has_access

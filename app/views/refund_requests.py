@@ -8,18 +8,17 @@ from flask import abort, flash, redirect, request, url_for
 from flask_appbuilder import expose, has_access
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
-from werkzeug.wrappers import Response
 
 from app.domain.clock import utc_now
 from app.domain.errors import DomainError, InvalidField
 from app.models import RefundRequest
 from app.services import refund_requests, staff_orders
 from app.views.answers import id_in, in_fen, json_answer, posted_values, problem, refusal_text, wants_json
-from app.views.base import KitInterface, LedgerView
+from app.views.base import KitInterface, LedgerView, ShortAddress
 from app.views.kit.current import current_actor
 
 
-class RefundRequestView(LedgerView):
+class RefundRequestView(ShortAddress, LedgerView):
     """Customers who ask for money back."""
 
     route_base = "/refund-requests"
@@ -48,12 +47,6 @@ class RefundRequestView(LedgerView):
         "approve": "decide",
         "refuse": "decide",
     }
-
-    @expose("/")
-    @has_access
-    def index(self) -> Response:
-        """The list at its short address."""
-        return redirect(url_for("RefundRequestView.list"))
 
     @expose("/show/<pk>", methods=["GET"])
     @has_access

@@ -10,7 +10,6 @@ from flask_appbuilder.models.filters import BaseFilter
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Query
-from werkzeug.wrappers import Response
 
 from app.domain.clock import utc_now
 from app.domain.counter import read_fen
@@ -27,7 +26,7 @@ from app.views.answers import (
     wants_json,
     whole_number,
 )
-from app.views.base import KitInterface, LedgerView
+from app.views.base import KitInterface, LedgerView, ShortAddress
 from app.views.kit.arguments import local_path
 from app.views.kit.current import current_actor
 from app.views.once import answer_once
@@ -51,7 +50,7 @@ class OwnShifts(BaseFilter):
         return query if is_overseer() else query.filter(Shift.cashier_id == g.user.id)
 
 
-class ShiftView(LedgerView):
+class ShiftView(ShortAddress, LedgerView):
     """Every shift that the user may see."""
 
     route_base = "/shifts"
@@ -87,12 +86,6 @@ class ShiftView(LedgerView):
         "open": "write",
         "close": "write",
     }
-
-    @expose("/")
-    @has_access
-    def index(self) -> Response:
-        """The list at its short address."""
-        return redirect(url_for("ShiftView.list"))
 
     @expose("/show/<pk>", methods=["GET"])
     @has_access
